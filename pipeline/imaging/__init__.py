@@ -1,0 +1,1 @@
+"""Pictures and keypoints: what the stages do to them between the models."""
