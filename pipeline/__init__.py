@@ -1,0 +1,1 @@
+"""The data plane: builds the dataset, imports no workflow engine."""

@@ -1,0 +1,1 @@
+"""The embedded default: a miniature world and the small models trained on it."""
