@@ -76,9 +76,8 @@ def _legs(rng: np.random.Generator, yaw: float) -> list[tuple[float, float, floa
     turn = math.sin(math.radians(yaw))  # the walking direction in the picture
     legs = []
     stride = float(rng.choice([-1.0, 1.0])) * u(12, 38)
-    for side in (-math.copysign(1, math.cos(math.radians(yaw))), None):
-        s = side if side is not None else -legs_side
-        legs_side = s
+    front = math.copysign(1, math.cos(math.radians(yaw)))
+    for s in (-front, front):
         ft = fs = 1.0
         if mode == "stand":
             a = s * u(-4, 14) + u(-3, 3)

@@ -58,7 +58,7 @@ class Head:
             (0.3, 1.0), (-0.3, 1.0), (-0.54, 0.92), (-0.56, 0.45), (-0.48, -0.1),
         ])  # fmt: skip
         assert self.hair is not None
-        self.brush.polygon(self.at(outline + [x, 0.0]), self.hair)
+        self.brush.polygon(self.at(outline + np.array([x, 0.0])), self.hair)
 
     def draw(self) -> None:
         """Neck excepted, everything from the skull to the hat."""

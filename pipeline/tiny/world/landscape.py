@@ -44,7 +44,10 @@ def _beach(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
     s.box(0, sand, 1, 1, (244, 214, 140))
     x = float(rng.uniform(0.08, 0.16))
     lean = float(rng.uniform(0.02, 0.08))
-    flip = (lambda v: v) if left else (lambda v: 1 - v)
+
+    def flip(v: float) -> float:
+        return v if left else 1 - v
+
     top = (x + lean, 0.24)
     trunk = [(x - 0.03, 0.8), (x + 0.03, 0.8), (top[0] + 0.02, top[1]), (top[0] - 0.02, top[1])]
     s.poly([(flip(a), b) for a, b in trunk], (134, 88, 46))

@@ -81,10 +81,8 @@ def _place(rng: np.random.Generator, body: Body) -> NDArray[np.float64]:
             dy = 1 - (high[1] - rng.uniform(0.05, 0.14)) * scale
     else:
         top = rng.uniform(0.0, 0.22) if rng.random() < 0.85 else rng.uniform(-0.12, 0.3)
-        if framing == "knees":
-            cut = p[[R_KNE, L_KNE], 1].mean() + rng.uniform(-0.05, 0.08)
-        else:
-            cut = rng.uniform(-0.14, 0.1)
+        knees = p[[R_KNE, L_KNE], 1].mean()
+        cut = knees + rng.uniform(-0.05, 0.08) if framing == "knees" else rng.uniform(-0.14, 0.1)
         span = max(cut - low[1], 0.5 if framing == "knees" else 0.28)
         scale = min((1 - top) / span, 0.35 / (body.head * rng.uniform(1.0, 1.5)))
         dy = 1 - cut * scale if rng.random() < 0.5 else top - low[1] * scale

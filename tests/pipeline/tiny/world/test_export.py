@@ -35,7 +35,8 @@ def test_round_trip(tmp_path: Path) -> None:
         truth = shot.keypoints[list(COCO_FROM_OPENPOSE)]
         np.testing.assert_allclose(points[:, :2] / 128, truth[:, :2], atol=1e-4)
         np.testing.assert_array_equal(points[:, 2], 2 * truth[:, 2])
-        assert note["num_keypoints"] == truth[:, 2].sum() and note["area"] == shot.mask.sum()
+        assert note["num_keypoints"] == truth[:, 2].sum()
+        assert note["area"] == shot.mask.sum()
         x, y, w, h = note["bbox"]
         assert shot.mask[y : y + h, x : x + w].sum() == shot.mask.sum()
 
@@ -46,7 +47,8 @@ def test_licences(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
     assert {r["licence_name"] for r in rows} == {"CC0-1.0"}
-    assert all((tmp_path / r["file"]).is_file() for r in rows) and len(rows) == 4
+    assert all((tmp_path / r["file"]).is_file() for r in rows)
+    assert len(rows) == 4
 
 
 def test_coco_order_is_the_common_one() -> None:

@@ -46,8 +46,10 @@ def test_shapes_and_caption(seed: int) -> None:
     shot = render_seed(seed)
     assert shot.image.shape == shot.background_image.shape == (64, 64, 3)
     assert shot.image.dtype == shot.background_image.dtype == np.uint8
-    assert shot.mask.shape == (64, 64) and shot.mask.dtype == bool
-    assert shot.keypoints.shape == (18, 3) and shot.keypoints.dtype == np.float32
+    assert shot.mask.shape == (64, 64)
+    assert shot.mask.dtype == bool
+    assert shot.keypoints.shape == (18, 3)
+    assert shot.keypoints.dtype == np.float32
     assert shot.caption == f"{shot.identity.prompt()}, {shot.background.prompt()}"
 
 
@@ -91,7 +93,9 @@ def test_keypoints_lie_in_the_mask() -> None:
 def test_pose_limits(seed: int) -> None:
     pose = sample_pose(np.random.default_rng(seed))
     seen = pose.keypoints[:, 2] > 0
-    assert seen.sum() >= 6 and seen[NECK] and (seen[R_SHO] or seen[L_SHO])
+    assert seen.sum() >= 6
+    assert seen[NECK]
+    assert seen[R_SHO] or seen[L_SHO]
     assert set(np.unique(pose.keypoints[:, 2])) <= {0.0, 1.0}
     assert (pose.keypoints[~seen] == 0).all()
     assert ((pose.keypoints[:, :2] >= 0) & (pose.keypoints[:, :2] < 1)).all()
@@ -113,7 +117,8 @@ def test_pose_variety() -> None:
 @pytest.mark.parametrize("size", [32, 48, 64, 100, 256])
 def test_any_size_shows_the_same_scene(size: int) -> None:
     shot, small = render_seed(11, size), render_seed(11, 64)
-    assert shot.image.shape == (size, size, 3) and shot.mask.shape == (size, size)
+    assert shot.image.shape == (size, size, 3)
+    assert shot.mask.shape == (size, size)
     assert abs(shot.mask.mean() - small.mask.mean()) < 0.02
     assert np.abs(shot.image.mean(axis=(0, 1)) - small.image.mean(axis=(0, 1))).max() < 4
     np.testing.assert_array_equal(shot.keypoints, small.keypoints)
