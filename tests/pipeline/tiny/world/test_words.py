@@ -90,7 +90,7 @@ def test_different_identities_have_different_prompts(a: int, b: int) -> None:
 )
 def test_wrong_identities_are_refused(change: dict[str, str]) -> None:
     good = Identity("tan", "short", "red", "cap", "red", "blue", "plain", "shorts", "green", "slim")
-    with pytest.raises(ValueError, match="colou?r"):
+    with pytest.raises(ValueError, match=r"colou?r"):
         Identity(**{**good.attributes(), **change})
 
 
