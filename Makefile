@@ -1,0 +1,46 @@
+# Every verb sets up what it needs: the environment is made once and again when pyproject.toml or constraints.txt change.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+MANIFEST ?= manifests/v1.parquet
+
+# Many small calls: one thread each is faster than all of them fighting for the cores. No telemetry from our verbs.
+export OMP_NUM_THREADS ?= 1
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+export RAY_USAGE_STATS_ENABLED ?= 0
+export DO_NOT_TRACK ?= 1
+
+.PHONY: help env demo test lint format train-tiny bench
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+env: $(STAMP) ## make or refresh .venv with the pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(STAMP) ## build examples/sources into manifests/v1.parquet, validate it, say what to look at
+	$(BIN)/spotdiff build examples/sources --poses examples/sources/poses.json --manifest $(MANIFEST)
+	$(BIN)/spotdiff validate $(MANIFEST)
+	@echo "Look at: $(MANIFEST:.parquet=.contact)/*.png"
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, ruff format and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train-tiny: $(STAMP) ## train the embedded profile's models (hours; resumes); ARGS="--help" for more
+	$(BIN)/python -m pipeline.tiny.train $(ARGS)
+
+bench: $(STAMP) ## measure a build against the bare pipelines and against a plain script
+	$(BIN)/python benchmarks/build.py $(ARGS)
