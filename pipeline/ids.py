@@ -1,0 +1,91 @@
+"""Names, seeds and digests: everything that must come out the same on every machine and in every order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipeline.records import Row, schema_of
+
+if TYPE_CHECKING:
+    from pipeline.config import Splits
+
+ID_DIGITS = 16
+SPLITS = ("train", "validation", "test")
+_OUTSIDE = frozenset({"slot_digest", "error", "location"})
+"""Row fields that say nothing about a row's content."""
+
+
+def source_id(data: bytes | str) -> str:
+    """Name of a source: first 16 hex of sha256 of the file's bytes, or of its path where it cannot be read."""
+    return hashlib.sha256(data if isinstance(data, bytes) else data.encode()).hexdigest()[:ID_DIGITS]
+
+
+def pose_id(source: str, keypoints: Sequence[Sequence[float]]) -> str:
+    """Name of a pose; ``keypoints`` [18][3], compared as float32 (what the manifest stores)."""
+    return digest(["pose", source, [[_float32(value) for value in point] for point in keypoints]])[:ID_DIGITS]
+
+
+def variation_id(source: str, subject: str, background: str) -> str:
+    """Name of a variation: a function of its three factors alone."""
+    return digest(["variation", source, subject, background])[:ID_DIGITS]
+
+
+def seed_for(source: str, stage: str, subject: str, background: str, attempt: int, run_seed: int) -> int:
+    """Seed of one image: first 63 bits of sha256 over all that tells it from the others."""
+    return int(digest(["seed", source, stage, subject, background, attempt, run_seed])[:16], 16) >> 1
+
+
+def split_of(source: str, run_seed: int, splits: Splits) -> str:
+    """``train``, ``validation`` or ``test``: depends on the source and the run's seed, not on the other sources."""
+    place = int(digest(["split", source, run_seed])[:13], 16) / 16**13
+    if place < splits.test:
+        return "test"
+    return "validation" if place < splits.test + splits.validation else "train"
+
+
+def digest(value: Any) -> str:
+    """sha256 (64 hex) of a JSON-able value in canonical form: sorted keys, no spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def row_digest(row: Row, leaving_out: Iterable[str] = ()) -> str:
+    """Digest of a row's content: the same before it was stored and after it was read back."""
+    schema, skipped = schema_of(type(row)), _OUTSIDE.union(leaving_out)
+    content = {f.name: _canonical(getattr(row, f.name), f.type) for f in schema if f.name not in skipped}
+    return digest([type(row).__name__, content])
+
+
+def slot_digest(slot: Row) -> str:
+    """Digest of what a slot's result depends on: the blank row without the fields that only travel along."""
+    return row_digest(slot, leaving_out=slot.CARRIED)
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """Digest of the rows that go on to the next stage (the ``ok`` ones), in order."""
+    return digest([row_digest(row) for row in rows if row.ok])
+
+
+def _canonical(value: Any, kind: pa.DataType) -> Any:
+    """Bytes as their sha256, floats as float32, empty lists as None: what survives Parquet."""
+    if value is None or (isinstance(value, list | tuple) and not value):
+        return None
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return [_canonical(item, kind.value_type) for item in value]
+    if pa.types.is_floating(kind):
+        return _float32(value)
+    return str(value) if isinstance(value, str) else value
+
+
+def _float32(value: float) -> float | str:
+    rounded = float(struct.unpack("<f", struct.pack("<f", value))[0])
+    return rounded if math.isfinite(rounded) else str(rounded)

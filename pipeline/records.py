@@ -1,0 +1,325 @@
+"""The row of every stage, and the Arrow schema that is read off it.
+
+A row is a frozen dataclass. Each stage adds fields to the row of the stage before it; a stage never changes a row
+in place but makes a new one with :func:`dataclasses.replace` or :meth:`Row.grow`.
+
+Every row carries a ``status``:
+
+* ``ok``: goes on to the next stage;
+* ``rejected``: a decision of ours, with a ``reason`` from :class:`Reason`;
+* ``failed``: something broke, with the ``error``; worth another try (``--retry failed``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+import pyarrow as pa
+
+Keypoints = Annotated[list[list[float]], pa.list_(pa.list_(pa.float32(), 3), 18)]
+"""18 OpenPose keypoints, each (x, y in 0..1 of the square image, confidence); missing: (0, 0, 0)."""
+
+
+class Status(StrEnum):
+    OK = "ok"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """The closed list of why something was rejected. Values are what the manifests say."""
+
+    # sources
+    UNREADABLE = "unreadable"
+    EMPTY_FILE = "empty_file"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    # poses
+    NO_PERSON = "no_person"
+    SEVERAL_PEOPLE = "several_people"
+    TOO_FEW_KEYPOINTS = "too_few_keypoints"
+    # subjects
+    POSE_NOT_KEPT = "pose_not_kept"
+    NOT_ONE_PERSON = "not_one_person"
+    MASK_TOO_SMALL = "mask_too_small"
+    MASK_TOO_LARGE = "mask_too_large"
+    MASK_IN_PIECES = "mask_in_pieces"
+    MASK_MISSES_KEYPOINTS = "mask_misses_keypoints"
+    MASK_UNSURE = "mask_unsure"
+    SUBJECT_PROMPT_MISSED = "subject_prompt_missed"
+    SUBJECT_NEAR_DUPLICATE = "subject_near_duplicate"
+    # variations
+    SUBJECT_NOT_KEPT = "subject_not_kept"
+    BACKGROUND_PROMPT_MISSED = "background_prompt_missed"
+    DEGENERATE = "degenerate"
+    NSFW = "nsfw"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What all rows share.
+
+    Attributes:
+        status: See the module's text.
+        reason: Why it was rejected, else None.
+        error: What broke, one line, else None.
+        detail: What there is to say about a rejection, e.g. the path of the source that it duplicates.
+        slot_digest: Digest of the input that this row was made from; lets a later run keep the row when the
+            input is still the same. Set by the runner, not by stages.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ()
+    """Fields that name the row inside a run."""
+    SLOT: ClassVar[tuple[str, ...]] = ()
+    """Fields that name the slot which the row fills, where that is not ``KEY``."""
+    CARRIED: ClassVar[tuple[str, ...]] = ()
+    """Fields that only travel along: when they change, a finished row is kept and given the new ones."""
+    ATTEMPT: ClassVar[str] = ""
+    """The field that counts attempts, if the row's stage makes several."""
+
+    status: Status = Status.OK
+    reason: Reason | None = None
+    error: str | None = None
+    detail: str | None = None
+    slot_digest: str = ""
+
+    @property
+    def key(self) -> str:
+        """The row's identity inside a run, e.g. ``source_id/subject_id``."""
+        return "/".join(str(getattr(self, name)) for name in self.KEY)
+
+    @property
+    def slot(self) -> str:
+        """The name of the slot that the row fills; its key but for sources, whose id is known only once read."""
+        return "/".join(str(getattr(self, name)) for name in self.SLOT or self.KEY)
+
+    @property
+    def about(self) -> str:
+        """The source that the row is about: its id, or its path in rows that are made before the id is known."""
+        return str(getattr(self, (self.SLOT or self.KEY)[0]))
+
+    @property
+    def ok(self) -> bool:
+        return self.status == Status.OK
+
+    def reject(self, reason: Reason, detail: str | None = None) -> Self:
+        return dataclasses.replace(self, status=Status.REJECTED, reason=reason, detail=detail)
+
+    def fail(self, error: BaseException | str) -> Self:
+        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        return dataclasses.replace(self, status=Status.FAILED, error=" ".join(text.split())[:500])
+
+    def grow(self, kind: type[AnyRow], **more: Any) -> AnyRow:
+        """A row of a later kind with this row's fields and ``more``; status starts again at ``ok``."""
+        mine = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _OUTCOME}
+        return kind(**{**mine, **more})
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+_OUTCOME = {"status", "reason", "error", "detail", "slot_digest"}
+_RIGHTS = ("source_license", "source_attribution", "source_uri")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed(Row):
+    """One file of the listing, not opened yet: what the ``sources`` stage reads.
+
+    Attributes:
+        path: How the user knows it: relative to the folder that was given; unique in the listing.
+        location: Where to open it: absolute path or URL. Not part of any digest, so that folders can move.
+        fingerprint: Changes when the file does (size and time, or the object store's tag).
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("path",)
+    CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
+
+    path: str
+    location: str = ""
+    fingerprint: str = ""
+    source_license: str | None = None
+    source_attribution: str | None = None
+    source_uri: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Row):
+    """One original image, decoded, squared and resized.
+
+    Attributes:
+        source_id: First 16 hex of sha256 of the file's bytes (of its path where it cannot be read).
+        path: Where it was read from, as the user named it (relative to the folder given).
+        source_image: PNG bytes, RGB, square, at the profile's size; None unless ``ok``.
+        frame: ``[x0, y0, side]`` of the square in the (EXIF-turned) original's pixels; parts of the square outside
+            the original are padding. Maps keypoints of the original into the square.
+        source_width, source_height: Of the original after EXIF rotation, pixels.
+        source_phash: 64-bit perceptual hash, 16 hex.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("source_id",)
+    SLOT: ClassVar[tuple[str, ...]] = ("path",)
+    CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
+
+    source_id: str
+    path: str
+    source_image: bytes | None = None
+    frame: list[float] = field(default_factory=list)
+    source_width: int = 0
+    source_height: int = 0
+    source_phash: str = ""
+    source_license: str | None = None
+    source_attribution: str | None = None
+    source_uri: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posed(Source):
+    """A source with its main person's pose.
+
+    Attributes:
+        pose_id: Names the pose (digest of source_id and keypoints).
+        split: ``train``, ``validation`` or ``test``; a function of source_id and run seed.
+        control: PNG bytes of the control image, drawn from the keypoints.
+    """
+
+    SLOT: ClassVar[tuple[str, ...]] = ()
+
+    pose_id: str = ""
+    split: str = ""
+    keypoints: Keypoints = field(default_factory=list)
+    control: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(Posed):
+    """A generated figure in a source's pose (``source_image`` is dropped from here on).
+
+    Attributes:
+        subject_prompt: The bank entry's prompt, without the profile's template around it.
+        attempt: Which attempt this is (0 = first); on a fresh row the attempt to begin with.
+        subject_image: PNG bytes as generated.
+        pose_score: OKS of the re-extracted pose against the asked one, 0..1.
+        people: How many people the pose extractor found in it.
+        mask: PNG bytes, mode L, 0/255.
+        mask_score: SAM's predicted IoU.
+        mask_area: Share of the image, 0..1.
+        clip_t_subject: Cosine of CLIP image and subject prompt.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("source_id", "subject_id")
+    CARRIED: ClassVar[tuple[str, ...]] = ("path", *_RIGHTS)
+    ATTEMPT: ClassVar[str] = "subject_attempt"
+
+    subject_id: str = ""
+    subject_prompt: str = ""
+    subject_negative_prompt: str = ""
+    subject_seed: int = 0
+    subject_attempt: int = 0
+    subject_image: bytes | None = None
+    pose_score: float | None = None
+    people: int | None = None
+    mask: bytes | None = None
+    mask_score: float | None = None
+    mask_area: float | None = None
+    clip_t_subject: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation(Subject):
+    """One image of the dataset: (source, subject, background).
+
+    Attributes:
+        image: PNG bytes.
+        sha256: Of ``image``, 64 hex.
+        phash: 64-bit perceptual hash of ``image``, 16 hex.
+        clip_t_background: Cosine of CLIP image and background prompt.
+        subject_kept: 1 - mean absolute difference to the subject's image inside the mask, 0..1.
+        nsfw: What the profile's safety checker said; None where the profile has none.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("source_id", "subject_id", "background_id")
+    ATTEMPT: ClassVar[str] = "attempt"
+
+    variation_id: str = ""
+    background_id: str = ""
+    background_prompt: str = ""
+    prompt: str = ""
+    negative_prompt: str = ""
+    background_seed: int = 0
+    attempt: int = 0
+    image: bytes | None = None
+    sha256: str = ""
+    phash: str = ""
+    clip_t_background: float | None = None
+    subject_kept: float | None = None
+    nsfw: bool | None = None
+
+
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float32(),
+    bool: pa.bool_(),
+    bytes: pa.binary(),
+    Status: pa.string(),
+    Reason: pa.string(),
+    list[float]: pa.list_(pa.float32()),
+}
+_SCHEMAS: dict[type[Row], pa.Schema] = {}
+
+
+def schema_of(kind: type[Row]) -> pa.Schema:
+    """The Arrow schema of a row type, read off its annotations (once: rows are many)."""
+    if kind not in _SCHEMAS:
+        _SCHEMAS[kind] = _read_schema(kind)
+    return _SCHEMAS[kind]
+
+
+def _read_schema(kind: type[Row]) -> pa.Schema:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return pa.schema([_arrow_field(f.name, hints[f.name]) for f in dataclasses.fields(kind)])
+
+
+def to_table(rows: list[Any], kind: type[Row]) -> pa.Table:
+    """Rows as a table (one row per row, in order)."""
+    names = [f.name for f in dataclasses.fields(kind)]
+    schema = schema_of(kind)
+    columns = [pa.array([_storable(getattr(row, name)) for row in rows], schema.field(name).type) for name in names]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def from_table(table: pa.Table, kind: type[AnyRow]) -> list[AnyRow]:
+    """The rows back, enums included."""
+    rows = []
+    for values in table.to_pylist():
+        values["status"] = Status(values["status"])
+        values["reason"] = Reason(values["reason"]) if values["reason"] else None
+        for name in ("keypoints", "frame"):
+            if name in values and values[name] is None:
+                values[name] = []
+        rows.append(kind(**values))
+    return rows
+
+
+def _storable(value: Any) -> Any:
+    """An empty keypoint list cannot be stored in a fixed-size list column: it is stored as null."""
+    return None if value == [] else value
+
+
+def _arrow_field(name: str, hint: Any) -> pa.Field:
+    nullable = False
+    if isinstance(hint, types.UnionType):
+        inner = [part for part in typing.get_args(hint) if part is not type(None)]
+        hint, nullable = inner[0], True
+    if typing.get_origin(hint) is Annotated:
+        base, arrow = typing.get_args(hint)
+        if isinstance(arrow, pa.DataType):
+            return pa.field(name, arrow, True)
+        hint = base
+    return pa.field(name, _ARROW[hint], nullable or hint == list[float])

@@ -1,0 +1,172 @@
+"""Files on local disk or in an object store (``s3://`` and whatever else fsspec knows), written whole or not at all.
+
+On local disk a file is written under a temporary name in the same folder, synced, renamed, and the folder synced. The
+writer holds a lock on its temporary file, so that :func:`remove_stray` can tell a killed writer's leftovers from the
+files of one that is still at work. Object stores show a file only once it is complete, so there a plain put will do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from fsspec.core import split_protocol
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.config import UserError
+
+_TEMPORARY = ".spotdiff-tmp"
+_UNLOCKED_SECONDS = 5.0
+"""A writer needs this long at most from creating its temporary file to locking it."""
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a path or URL, and the path as that filesystem wants it.
+
+    Raises:
+        UserError: The URL's scheme is unknown or its package is not installed.
+    """
+    if is_local(url):  # not through fsspec's URL parsing, to which "::" in a file name is a chain of filesystems
+        path = url.split("://", 1)[1] if "://" in url else url
+        return LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
+    protocol, _ = split_protocol(url)
+    # s3fs remembers listings for the life of the process: files of other workers would stay unseen
+    options = {"use_listings_cache": False} if protocol in ("s3", "s3a") else {}
+    try:
+        fs = fsspec.filesystem(protocol, **options)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{url}: {error}") from error
+    return fs, str(fs._strip_protocol(url))
+
+
+def is_local(url: str) -> bool:
+    return split_protocol(url)[0] in (None, "file")
+
+
+def join(folder: str, *names: str) -> str:
+    """A path below a folder, for local paths and URLs alike."""
+    return folder.rstrip("/") + "/" + "/".join(names)
+
+
+def exists(url: str) -> bool:
+    fs, path = filesystem(url)
+    return bool(fs.exists(path))
+
+
+def read_bytes(url: str) -> bytes:
+    fs, path = filesystem(url)
+    return bytes(fs.cat_file(path))
+
+
+def open_input(url: str) -> IO[bytes]:
+    """Opens for reading, seekable (Parquet reads footers and single columns)."""
+    fs, path = filesystem(url)
+    return fs.open(path, "rb")  # type: ignore[no-any-return]
+
+
+def write_bytes(url: str, data: bytes) -> None:
+    """Writes a whole file atomically."""
+    with atomic(url) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic(url: str) -> Iterator[IO[bytes]]:
+    """A file to write to that appears under its name only when the block ends well; an old one is replaced."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        with _atomic_local(Path(path)) as file:
+            yield file
+        return
+    file = fs.open(path, "wb")
+    try:
+        yield file
+    except BaseException:
+        with suppress(Exception):
+            file.discard()  # drops an unfinished multipart upload
+        file.closed = True  # else garbage collection would close it, and closing publishes
+        raise
+    file.close()
+
+
+@contextmanager
+def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, "xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)  # still locked: nobody takes it for stray in between
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` that :func:`remove_stray` knows."""
+    return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}{_TEMPORARY}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def list_files(folder: str, suffix: str = "") -> list[str]:
+    """URLs of the files directly in a folder, sorted, temporary ones left out; empty where there is no folder."""
+    fs, path = filesystem(folder)
+    try:
+        entries = fs.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = [entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file"]
+    return [join(folder, name) for name in sorted(names) if name.endswith(suffix) and not name.endswith(_TEMPORARY)]
+
+
+def remove(url: str) -> None:
+    """Removes a file; one that is not there is no error."""
+    fs, path = filesystem(url)
+    with suppress(FileNotFoundError):
+        fs.rm_file(path)
+
+
+def remove_stray(folder: str) -> int:
+    """Removes what killed writers left below a local folder; the files of live writers stay.
+
+    Returns:
+        How many were removed.
+    """
+    if not is_local(folder):
+        return 0
+    removed = 0
+    for path in Path(filesystem(folder)[1]).rglob(f".*{_TEMPORARY}"):
+        removed += path.is_file() and _remove_if_unlocked(path)
+    return removed
+
+
+def _remove_if_unlocked(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(file.fileno())
+            if status.st_size == 0 and time.time() - status.st_mtime < _UNLOCKED_SECONDS:
+                return False
+            path.unlink()
+            return True
+    except (BlockingIOError, FileNotFoundError):
+        return False
