@@ -117,8 +117,9 @@ class Row:
         return dataclasses.replace(self, status=Status.FAILED, error=" ".join(text.split())[:500])
 
     def grow(self, kind: type[AnyRow], **more: Any) -> AnyRow:
-        """A row of a later kind with this row's fields and ``more``; status starts again at ``ok``."""
-        mine = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _OUTCOME}
+        """A row of a later kind with the fields they share and ``more``; status starts again at ``ok``."""
+        shared = {f.name for f in dataclasses.fields(kind)} - _OUTCOME
+        mine = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in shared}
         return kind(**{**mine, **more})
 
 

@@ -68,7 +68,7 @@ def read_bytes(url: str) -> bytes:
 def open_input(url: str) -> IO[bytes]:
     """Opens for reading, seekable (Parquet reads footers and single columns)."""
     fs, path = filesystem(url)
-    return fs.open(path, "rb")  # type: ignore[no-any-return]
+    return fs.open(path, "rb")
 
 
 def write_bytes(url: str, data: bytes) -> None:
