@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -58,9 +58,9 @@ def digest(value: Any) -> str:
 
 def row_digest(row: Row, leaving_out: Iterable[str] = ()) -> str:
     """Digest of a row's content: the same before it was stored and after it was read back."""
-    schema, skipped = schema_of(type(row)), _OUTSIDE.union(leaving_out)
-    content = {f.name: _canonical(getattr(row, f.name), f.type) for f in schema if f.name not in skipped}
-    return digest([type(row).__name__, content])
+    skipped = _OUTSIDE.union(leaving_out)
+    values = {name: value for name, value in vars(row).items() if name not in skipped}
+    return digest([type(row).__name__, canonical(values, schema_of(type(row)))])
 
 
 def slot_digest(slot: Row) -> str:
@@ -73,12 +73,22 @@ def rows_digest(rows: Iterable[Row]) -> str:
     return digest([row_digest(row) for row in rows if row.ok])
 
 
+def canonical(values: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
+    """A row's values in the form that digests are made of: what survives Parquet, and nothing of its encoding.
+
+    Bytes become their sha256, floats are rounded to float32, empty lists are None; of a picture (struct of ``bytes``
+    and ``path``) only the bytes count.
+    """
+    return {name: _canonical(value, schema.field(name).type) for name, value in values.items()}
+
+
 def _canonical(value: Any, kind: pa.DataType) -> Any:
-    """Bytes as their sha256, floats as float32, empty lists as None: what survives Parquet."""
     if value is None or (isinstance(value, list | tuple) and not value):
         return None
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
+    if pa.types.is_struct(kind):
+        return _canonical(value["bytes"], kind.field("bytes").type)
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         return [_canonical(item, kind.value_type) for item in value]
     if pa.types.is_floating(kind):
@@ -87,5 +97,8 @@ def _canonical(value: Any, kind: pa.DataType) -> Any:
 
 
 def _float32(value: float) -> float | str:
-    rounded = float(struct.unpack("<f", struct.pack("<f", value))[0])
+    try:
+        rounded = float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return "inf" if value > 0 else "-inf"
     return rounded if math.isfinite(rounded) else str(rounded)

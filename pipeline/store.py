@@ -145,6 +145,14 @@ def remove(url: str) -> None:
         fs.rm_file(path)
 
 
+def remove_empty_folder(folder: str) -> None:
+    """Removes a local folder if nothing is left in it; object stores have no folders to remove."""
+    fs, path = filesystem(folder)
+    if isinstance(fs, LocalFileSystem):
+        with suppress(OSError):
+            os.rmdir(path)
+
+
 def remove_stray(folder: str) -> int:
     """Removes what killed writers left below a local folder; the files of live writers stay.
 

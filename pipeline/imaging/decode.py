@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pipeline.records import Reason
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF")
-"""MPO is what many phones write under the name of JPEG."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -43,6 +42,8 @@ def decode(data: bytes, max_pixels: int = 64_000_000, min_side: int = 1) -> Imag
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused(Reason.TOO_LARGE, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise Refused(Reason.UNREADABLE, f"not a picture in one of the formats {', '.join(FORMATS)}") from error
     except Exception as error:  # decoders raise nearly anything on hostile bytes
         raise Refused(Reason.UNREADABLE, _line(error)) from error
     _check_size(*image.size, max_pixels, min_side)

@@ -49,9 +49,8 @@ def square(image: Image.Image, size: int) -> tuple[Image.Image, Frame]:
     margin = math.ceil(scale)
     strip = Image.new("RGB", (image.width + 2 * margin, image.height + 2 * margin), color)
     strip.paste(image, (margin, margin))
-    box = tuple(
-        edge + margin for edge in (x0 + left * scale, y0 + top * scale, x0 + right * scale, y0 + bottom * scale)
-    )
+    x0, y0 = x0 + margin, y0 + margin
+    box = (x0 + left * scale, y0 + top * scale, x0 + right * scale, y0 + bottom * scale)
     canvas = Image.new("RGB", (size, size), color)
     canvas.paste(strip.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=box), (left, top))
     return canvas, frame

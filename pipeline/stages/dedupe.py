@@ -6,16 +6,13 @@ anew each time rather than stored.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from pipeline import ids
+from pipeline.imaging.phash import NearHashes
 from pipeline.ledger import Fragment
 from pipeline.records import Reason, Source
-
-_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def find_duplicates(rows: Iterable[Source], distance: int) -> Duplicates:
         distance: Of 64 bits; 0 = equal hashes.
     """
     kept: dict[str, str] = {}
-    hashes = _Near(distance)
+    hashes = NearHashes(distance)
     duplicates = Duplicates()
     for row in rows:
         if not row.ok:
@@ -52,34 +49,10 @@ def find_duplicates(rows: Iterable[Source], distance: int) -> Duplicates:
         if row.source_id in kept:
             duplicates.found[row.path] = Reason.DUPLICATE, kept[row.source_id]
             continue
-        code = int(row.source_phash, 16)
-        near = hashes.find(code)
+        near = hashes.find(row.source_phash)
         if near is not None:
             duplicates.found[row.path] = Reason.NEAR_DUPLICATE, near
             continue
         kept[row.source_id] = row.path
-        hashes.add(code, row.path)
+        hashes.add(row.source_phash, row.path)
     return duplicates
-
-
-class _Near:
-    """Hashes by bands of their bits: two that differ in at most d bits agree on at least one of d + 1 bands."""
-
-    def __init__(self, distance: int) -> None:
-        self.distance = distance
-        edges = [number * _BITS // (distance + 1) for number in range(distance + 2)]
-        self.bands = [(low, (1 << high - low) - 1) for low, high in pairwise(edges) if high > low]
-        if len(self.bands) <= distance:  # more than 63 bits may differ: everything is near
-            self.bands = [(0, 0)]
-        self.buckets: list[dict[int, list[tuple[int, str]]]] = [defaultdict(list) for _ in self.bands]
-
-    def add(self, code: int, path: str) -> None:
-        for (low, mask), bucket in zip(self.bands, self.buckets, strict=True):
-            bucket[code >> low & mask].append((code, path))
-
-    def find(self, code: int) -> str | None:
-        for (low, mask), bucket in zip(self.bands, self.buckets, strict=True):
-            for other, path in bucket.get(code >> low & mask, ()):
-                if (code ^ other).bit_count() <= self.distance:
-                    return path
-        return None

@@ -1,0 +1,1 @@
+"""The manifest: the Parquet file (or folder of shards) that is the dataset."""
