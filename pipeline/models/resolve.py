@@ -1,0 +1,127 @@
+"""From a profile's :class:`~pipeline.config.ModelRef` to a folder on this machine, and to what names its content.
+
+Order: ``package:FOLDER`` lies inside the ``pipeline`` package; else ``--models-root``/owner/name, a folder in hub
+layout that stands in for the repo; else the hub (its cache alone under ``HF_HUB_OFFLINE=1``).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.config import ModelRef, UserError
+
+_PACKAGE = "package:"
+_CONTENT = {".json", ".txt", ".safetensors", ".bin", ".pt", ".pth", ".model"}
+_LARGE = 64 << 20  # bytes; beyond, a stand-in's file is known by samples of it, so that a start does not read gigabytes
+_SAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that stages can hold: small, hashable, loads nothing.
+
+    Attributes:
+        ref: What the profile says.
+        root: ``--models-root``, or None.
+    """
+
+    ref: ModelRef
+    root: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What the results made with the model depend on; JSON-able. For a stage's settings."""
+        return {
+            **self.ref.model_dump(include={"repo", "subfolder", "variant", "dtype", "checkpoint", "kind"}),
+            "fingerprint": self.fingerprint(),
+        }
+
+    def fingerprint(self) -> str:
+        """The revision for the hub, sha256 of the content (64 hex) for a shipped folder or a stand-in.
+
+        Raises:
+            UserError: The folder is missing, or a hub repo has no revision.
+        """
+        local = self._local()
+        if local:
+            return _content(local)
+        if not self.ref.revision:
+            raise UserError(f"model {self.ref.repo}: no revision; pin the repo's commit in the profile")
+        return self.ref.revision
+
+    def folder(self, *patterns: str) -> Path:
+        """The folder with the model's files (``subfolder`` included).
+
+        Args:
+            patterns: File patterns to fetch from the hub, e.g. ``unet/*.safetensors``.
+
+        Raises:
+            UserError: It is not there; names the repo and the remedy.
+        """
+        local = self._local()
+        if local:
+            return local
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        prefix = f"{self.ref.subfolder}/" if self.ref.subfolder else ""
+        wanted = [prefix + pattern for pattern in patterns]
+        try:
+            found = snapshot_download(self.ref.repo, revision=self.ref.revision, allow_patterns=wanted)
+        except (OSError, ValueError, HfHubHTTPError) as error:
+            place = f"--models-root {self.root}" if self.root else "--models-root"
+            raise UserError(
+                f"model {self.ref.repo} (revision {self.ref.revision}): not on this machine and not to be had from the "
+                f"hub ({type(error).__name__}); put it in hub layout below {place} as {self.ref.repo}, or let the hub "
+                "be reached (HF_HUB_OFFLINE unset)"
+            ) from error
+        return Path(found) / prefix
+
+    def file(self) -> Path:
+        """The single file named by ``checkpoint``."""
+        assert self.ref.checkpoint
+        path = self.folder(self.ref.checkpoint) / self.ref.checkpoint
+        if not path.is_file():
+            raise UserError(f"model {self.ref.repo}: no file {self.ref.checkpoint} in {path.parent}")
+        return path
+
+    def _local(self) -> Path | None:
+        """The folder of a shipped model or of a stand-in; None: the hub has to be asked."""
+        subfolder = self.ref.subfolder or ""
+        if self.ref.repo.startswith(_PACKAGE):
+            shipped = Path(pipeline.__file__).parent / self.ref.repo.removeprefix(_PACKAGE) / subfolder
+            if not shipped.is_dir():
+                raise UserError(
+                    f"model {self.ref.repo}: {shipped} is missing; install the package again with its weights, "
+                    "or train them with `python -m pipeline.tiny.train`"
+                )
+            return shipped
+        if self.root and not Path(self.root).is_dir():
+            raise UserError(f"--models-root {self.root}: no such folder")
+        stand_in = Path(self.root) / self.ref.repo / subfolder if self.root else None
+        return stand_in if stand_in and stand_in.is_dir() else None
+
+
+@functools.cache
+def _content(folder: Path) -> str:
+    """sha256 over the names and the content of a folder's model files."""
+    whole = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in _CONTENT and p.is_file()):
+        whole.update(path.relative_to(folder).as_posix().encode() + b"\0" + _file_digest(path))
+    return whole.hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _LARGE:
+            return hashlib.file_digest(file, "sha256").digest()
+        sampled = hashlib.sha256(str(size).encode())
+        for number in range(_SAMPLES):
+            file.seek((size - 4096) * number // (_SAMPLES - 1))
+            sampled.update(file.read(4096))
+        return sampled.digest()
