@@ -1,0 +1,158 @@
+"""Poses as data: COCO's 17 keypoints to OpenPose's 18, reading them from files, comparing them, choosing a person.
+
+A pose is an array ``[18, 3]``: x, y in 0..1 of the square picture and a confidence; missing keypoints are (0, 0, 0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from pipeline.config import PoseSettings, UserError
+from pipeline.imaging.frame import to_square
+from pipeline.records import Reason
+
+NECK = 1
+# For each OpenPose joint, the COCO joint that it is; the neck (-1) is made of the shoulders.
+COCO_OF_OPENPOSE = np.array([0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3])
+_COCO_SIGMAS = np.array(
+    [
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
+        0.087, 0.087, 0.089, 0.089,
+    ]
+)  # fmt: skip
+SIGMAS = np.where(COCO_OF_OPENPOSE < 0, 0.079, _COCO_SIGMAS[COCO_OF_OPENPOSE])
+"""COCO's constants for how far annotators disagree, in OpenPose order; the neck has the shoulders'."""
+
+
+def openpose_from_coco(points: np.ndarray) -> np.ndarray:
+    """OpenPose-18 from COCO-17 keypoints.
+
+    Args:
+        points: ``[17, 3]`` x, y, and COCO's visibility (0 not labelled, 1 hidden, 2 visible).
+
+    Returns:
+        ``[18, 3]`` in the same units; confidence 1 for labelled joints, hidden ones too (their place is known). The
+        neck lies midway between the shoulders and is there if both are.
+    """
+    labelled = points[:, 2] > 0
+    coco = np.where(labelled[:, None], np.column_stack([points[:, :2], labelled]), 0.0)
+    pose = coco[COCO_OF_OPENPOSE]
+    left, right = coco[5], coco[6]
+    pose[NECK] = (left + right) / 2 if left[2] and right[2] else 0.0
+    return pose
+
+
+def oks(asked: np.ndarray, found: np.ndarray) -> float:
+    """Object keypoint similarity of two poses, 0..1.
+
+    Counted over the keypoints of ``asked`` that are there; one that is missing in ``found`` counts as 0. The object's
+    scale is the box around the asked keypoints, at least half as wide as long so that a pose seen from the side, all
+    in a line, has a scale too.
+
+    Args:
+        asked: ``[18, 3]``.
+        found: ``[18, 3]``, in the same units.
+    """
+    there = asked[:, 2] > 0
+    if not there.any():
+        return 0.0
+    sides = np.sort(np.ptp(asked[there, :2], axis=0))
+    area = sides[1] * max(sides[0], sides[1] / 2)
+    squared = ((asked[there, :2] - found[there, :2]) ** 2).sum(axis=1)
+    similarity = np.exp(-squared / (2 * np.maximum(area, 1e-9) * (2 * SIGMAS[there]) ** 2))
+    return float((similarity * (found[there, 2] > 0)).mean())
+
+
+def in_frame(points: np.ndarray, frame: list[float]) -> np.ndarray:
+    """Keypoints of the original picture (pixels) as keypoints of its square; those outside the square are missing.
+
+    Args:
+        points: ``[N, 3]``.
+        frame: ``[x0, y0, side]`` of the square, in the original's pixels.
+    """
+    moved = np.array(points, np.float64)
+    moved[:, :2] = to_square(moved.tolist(), frame)
+    outside = (moved[:, 2] <= 0) | ((moved[:, :2] < 0) | (moved[:, :2] > 1)).any(axis=1)
+    moved[outside] = 0.0
+    return moved
+
+
+def box_of(pose: np.ndarray) -> np.ndarray:
+    """``[x0, y0, x1, y1]`` around the keypoints that are there (at least one must be)."""
+    there = pose[pose[:, 2] > 0, :2]
+    return np.concatenate([there.min(axis=0), there.max(axis=0)])
+
+
+def main_person(people: list[np.ndarray], settings: PoseSettings) -> np.ndarray | Reason:
+    """The pose of the one person that a picture is about, or why there is none.
+
+    The largest person counts as the main one if no other's box has nearly the same area. Keypoints below the
+    confidence threshold are dropped first.
+    """
+    sure = [np.where(pose[:, 2:] >= settings.min_confidence, pose, 0.0) for pose in people]
+    ranked = sorted((pose for pose in sure if pose[:, 2].any()), key=_box_area, reverse=True)
+    if not ranked:
+        return Reason.NO_PERSON
+    if len(ranked) > 1 and _box_area(ranked[0]) < settings.main_person_ratio * _box_area(ranked[1]):
+        return Reason.SEVERAL_PEOPLE
+    if np.count_nonzero(ranked[0][:, 2]) < settings.min_keypoints:
+        return Reason.TOO_FEW_KEYPOINTS
+    return ranked[0]
+
+
+def _box_area(pose: np.ndarray) -> float:
+    box = box_of(pose)
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+@dataclass(frozen=True)
+class PoseFile:
+    """A COCO-keypoints JSON, by picture.
+
+    Attributes:
+        people: For each file name, the people in it: ``[18, 3]``, pixels of a picture of ``sizes``.
+        sizes: For each file name, (width, height) as the file states them; (0, 0) where it does not.
+    """
+
+    people: dict[str, list[np.ndarray]]
+    sizes: dict[str, tuple[int, int]]
+
+    def poses(self, path: str, width: int, height: int) -> list[np.ndarray]:
+        """The people of a picture, in pixels of its ``width`` x ``height``.
+
+        The picture is found by its path as listed, else by its bare file name.
+        """
+        name = path if path in self.people else PurePosixPath(path).name
+        stated_width, stated_height = self.sizes.get(name, (0, 0))
+        scale = (width / (stated_width or width), height / (stated_height or height), 1.0)
+        return [pose * scale for pose in self.people.get(name, [])]
+
+
+def read_pose_file(path: str) -> PoseFile:
+    """Reads a COCO-keypoints JSON (``images``, ``annotations`` with 17 keypoints each; crowds are left out).
+
+    Raises:
+        UserError: No such file, not JSON, or not this layout.
+    """
+    try:
+        data = json.loads(Path(path).read_text("utf-8"))
+        names = {image["id"]: image["file_name"] for image in data["images"]}
+        sizes = {i["file_name"]: (int(i.get("width", 0)), int(i.get("height", 0))) for i in data["images"]}
+        people: dict[str, list[np.ndarray]] = defaultdict(list)
+        for annotation in data["annotations"]:
+            if not annotation.get("iscrowd"):
+                points = np.array(annotation["keypoints"], np.float64).reshape(17, 3)
+                people[names[annotation["image_id"]]].append(openpose_from_coco(points))
+    except OSError as error:
+        raise UserError(f"poses: {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"poses: {path}: not a COCO-keypoints JSON (images, annotations with 17 keypoints each): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return PoseFile(dict(people), sizes)
