@@ -1,0 +1,94 @@
+"""Stage ``poses``: the pose of each source's main person, as data and as a control image."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipeline import ids
+from pipeline.config import PoseSettings, Splits, UserError
+from pipeline.imaging.keypoints import PoseFile, in_frame, main_person, read_pose_file
+from pipeline.imaging.png import from_png, to_png
+from pipeline.imaging.skeleton import draw_pose
+from pipeline.models.resolve import Model
+from pipeline.records import Posed, Reason, Source
+from pipeline.stages.base import guarded
+
+
+@dataclass(frozen=True)
+class FindPoses:
+    """Takes poses from a file, or asks the profile's extractor.
+
+    Attributes:
+        poses: How a person must look to count, and how poses are drawn.
+        size: Side of the control image, pixels.
+        extractor: The pose model; not asked where there is a file.
+        file: COCO-keypoints JSON, or None.
+        splits, seed: Decide which split a source belongs to.
+    """
+
+    poses: PoseSettings
+    size: int
+    extractor: Model
+    file: str | None
+    splits: Splits
+    seed: int
+
+    name: ClassVar[str] = "poses"
+    version: ClassVar[int] = 1
+    row: ClassVar[type[Posed]] = Posed
+    adds: ClassVar[tuple[str, ...]] = ("pose_id", "split", "keypoints", "control")
+
+    def expand(self, rows: Sequence[Source]) -> list[Posed]:
+        return [row.grow(Posed, split=ids.split_of(row.source_id, self.seed, self.splits)) for row in rows]
+
+    def process(self, rows: Sequence[Posed]) -> Iterator[Posed]:
+        for row in rows:
+            yield from guarded([row], lambda batch: [self._pose(batch[0])])
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "poses": self.poses.model_dump(),
+            "size": self.size,
+            "from": _digest(self.file) if self.file else self.extractor.identity(),
+            "splits": self.splits.model_dump(),
+            "seed": self.seed,
+        }
+
+    def _pose(self, row: Posed) -> Posed:
+        pose = main_person(self._people(row), self.poses)
+        if isinstance(pose, Reason):
+            return row.reject(pose)
+        keypoints = pose.astype(np.float32).tolist()
+        control = draw_pose(pose, self.size, self.poses.line_width)
+        return row.grow(
+            Posed, pose_id=ids.pose_id(row.source_id, keypoints), keypoints=keypoints, control=to_png(control)
+        )
+
+    def _people(self, row: Posed) -> list[np.ndarray]:
+        if self.file:
+            found = _read(self.file, _digest(self.file)).poses(row.path, row.source_width, row.source_height)
+            return [in_frame(pose, row.frame) for pose in found]
+        from pipeline.models.pose import detector, people
+
+        assert row.source_image is not None
+        return people(detector(self.extractor), np.asarray(from_png(row.source_image)))
+
+
+def _digest(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"poses: {path}: {error.strerror or error}") from error
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: str, digest: str) -> PoseFile:
+    """The file, parsed once; ``digest`` is there so that a changed file is read anew."""
+    return read_pose_file(path)

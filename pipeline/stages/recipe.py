@@ -1,0 +1,71 @@
+"""The whole build, in order: what a profile and a build config come to."""
+
+from __future__ import annotations
+
+from pipeline import prompts
+from pipeline.config import BuildConfig, ModelRef, Profile
+from pipeline.models.resolve import Model
+from pipeline.stages.backgrounds import InpaintBackgrounds
+from pipeline.stages.base import Stage
+from pipeline.stages.masks import SegmentSubjects
+from pipeline.stages.poses import FindPoses
+from pipeline.stages.quality import DistinctSubjects, JudgeSubjects, JudgeVariations
+from pipeline.stages.rounds import Rounds
+from pipeline.stages.sources import Sources
+from pipeline.stages.subjects import GenerateSubjects
+
+
+def recipe(profile: Profile, config: BuildConfig) -> list[Stage]:
+    """The stages of a build: sources, poses, subjects, variations. Loads no model.
+
+    Raises:
+        UserError: A bank or a shipped model is missing, or the bank is too small.
+    """
+
+    def model(ref: ModelRef) -> Model:
+        return Model(ref, config.models_root)
+
+    models = profile.models
+    subjects, backgrounds = prompts.load(profile.subject_bank), prompts.load(profile.background_bank)
+    return [
+        Sources.of(profile.sources),
+        FindPoses(
+            poses=profile.poses,
+            size=profile.sources.size,
+            extractor=model(models.pose),
+            file=config.poses,
+            splits=profile.splits,
+            seed=config.seed,
+        ),
+        Rounds(
+            name="subjects",
+            generate=GenerateSubjects(
+                subjects=profile.subjects,
+                base=model(models.base),
+                controlnet=model(models.controlnet),
+                scheduler=profile.scheduler,
+                bank=subjects,
+                count=config.subjects,
+                seed=config.seed,
+            ),
+            steps=(
+                SegmentSubjects(profile.masks, model(models.sam)),
+                JudgeSubjects(profile.quality, model(models.pose), model(models.clip)),
+            ),
+            siblings=DistinctSubjects(profile.quality.min_sibling_distance),
+            max_attempts=profile.subjects.max_attempts,
+        ),
+        Rounds(
+            name="variations",
+            generate=InpaintBackgrounds(
+                backgrounds=profile.backgrounds,
+                inpaint=model(models.inpaint),
+                scheduler=profile.scheduler,
+                bank=backgrounds,
+                count=config.backgrounds,
+                seed=config.seed,
+            ),
+            steps=(JudgeVariations(profile.quality, model(models.clip)),),
+            max_attempts=profile.backgrounds.max_attempts,
+        ),
+    ]

@@ -1,0 +1,112 @@
+"""First step of ``subjects``: new figures in a source's pose, by ``StableDiffusionControlNetPipeline``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from pipeline import ids
+from pipeline.config import Scheduler, SubjectSettings
+from pipeline.imaging.png import from_png, to_png
+from pipeline.models.resolve import Model
+from pipeline.prompts import Bank
+from pipeline.records import Posed, Subject
+from pipeline.stages.base import joined
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class GenerateSubjects:
+    """Draws identities from the bank and generates each in the source's pose.
+
+    Attributes:
+        subjects: Settings of the generation.
+        base, controlnet, scheduler: The models.
+        bank: Where identities come from.
+        count: Identities per source.
+        seed: The run's.
+    """
+
+    subjects: SubjectSettings
+    base: Model
+    controlnet: Model
+    scheduler: Scheduler
+    bank: Bank
+    count: int
+    seed: int
+
+    name: ClassVar[str] = "generate_subjects"
+    version: ClassVar[int] = 1
+    row: ClassVar[type[Subject]] = Subject
+    adds: ClassVar[tuple[str, ...]] = (
+        "subject_id", "subject_prompt", "subject_negative_prompt", "subject_seed", "subject_attempt", "subject_image"
+    )  # fmt: skip
+
+    @property
+    def batch_size(self) -> int:
+        return self.subjects.batch_size
+
+    def expand(self, rows: Sequence[Posed]) -> list[Subject]:
+        return [
+            row.grow(
+                Subject,
+                source_image=None,
+                subject_id=entry.id,
+                subject_prompt=entry.prompt,
+                subject_negative_prompt=joined(entry.negative_prompt, self.subjects.negative_prompt),
+            )
+            for row in rows
+            for entry in self.bank.draw(row.split, self.count, row.source_id, self.seed)
+        ]
+
+    def denoise(self, rows: Sequence[Subject]) -> torch.Tensor:
+        """Pictures ``[B, 3, H, W]`` in 0..1 for a batch of one source."""
+        import torch
+
+        from pipeline.models.diffusion import subject_denoiser
+
+        assert rows[0].control is not None
+        assert len({row.control for row in rows}) == 1, "a batch has one source's pose"
+        denoiser = subject_denoiser(self.base, self.controlnet, self.scheduler)
+        control = torch.from_numpy(np.array(from_png(rows[0].control))).permute(2, 0, 1)[None] / 255
+        guided = self.subjects.guidance_scale > 1
+        return denoiser.denoise(
+            seeds=[self._seed(row) for row in rows],
+            image=control,
+            prompt_embeds=denoiser.embed([self._prompt(row) for row in rows]),
+            negative_prompt_embeds=denoiser.embed([row.subject_negative_prompt for row in rows]) if guided else None,
+            num_inference_steps=self.subjects.num_inference_steps,
+            guidance_scale=self.subjects.guidance_scale,
+            controlnet_conditioning_scale=self.subjects.controlnet_conditioning_scale,
+        )
+
+    def finish(self, rows: Sequence[Subject], made: torch.Tensor) -> list[Subject]:
+        from pipeline.models.diffusion import pixels_of
+
+        return [
+            replace(row, subject_image=to_png(Image.fromarray(pixels)), subject_seed=self._seed(row))
+            for row, pixels in zip(rows, pixels_of(made), strict=True)
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "subjects": self.subjects.model_dump(),
+            "base": self.base.identity(),
+            "controlnet": self.controlnet.identity(),
+            "scheduler": self.scheduler.model_dump(),
+            "bank": self.bank.digest,
+            "count": self.count,
+            "seed": self.seed,
+        }
+
+    def _prompt(self, row: Subject) -> str:
+        return self.subjects.prompt_template.format(subject=row.subject_prompt)
+
+    def _seed(self, row: Subject) -> int:
+        return ids.seed_for(row.source_id, "subjects", row.subject_id, "", row.subject_attempt, self.seed)
