@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +22,6 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.config import UserError
 
 _TEMPORARY = ".spotdiff-tmp"
-_UNLOCKED_SECONDS = 5.0
-"""A writer needs this long at most from creating its temporary file to locking it."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -99,10 +96,9 @@ def atomic(url: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(path)
+    temporary, file = _locked_temporary(path)
     try:
-        with open(temporary, "xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -111,6 +107,17 @@ def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _locked_temporary(path: Path) -> tuple[Path, IO[bytes]]:
+    """A new temporary file beside ``path``, locked as long as it is open."""
+    while True:
+        temporary = temporary_name(path)
+        file = open(temporary, "xb")  # noqa: SIM115  (the caller's to close)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if temporary.exists():  # else it was taken for stray between being created and being locked
+            return temporary, file
+        file.close()
 
 
 def temporary_name(path: Path) -> Path:
@@ -171,9 +178,6 @@ def _remove_if_unlocked(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            status = os.fstat(file.fileno())
-            if status.st_size == 0 and time.time() - status.st_mtime < _UNLOCKED_SECONDS:
-                return False
             path.unlink()
             return True
     except (BlockingIOError, FileNotFoundError):
