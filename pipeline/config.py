@@ -1,0 +1,244 @@
+"""What a build is told: the :class:`Profile` (models, settings, thresholds; a TOML file) and the :class:`BuildConfig`.
+
+A profile names everything that the result depends on; a build config names where from, where to and how much.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PROFILES = Path(__file__).parent / "profiles"
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class UserError(ValueError):
+    """A mistake of the user's: shown as one line, without a traceback."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelRef(_Model):
+    """One model.
+
+    Attributes:
+        repo: Hub id (``owner/name``), or ``package:FOLDER`` for a folder shipped inside the ``pipeline`` package.
+        revision: Commit on the hub; None for shipped folders, whose content is hashed instead.
+        subfolder, variant: As in ``from_pretrained``.
+        dtype: ``float32``, ``float16`` or ``bfloat16``: the precision it runs in.
+        license: SPDX id or the licence's name, carried into the manifest.
+        checkpoint: A single file inside the repo (SAM's and OpenPose's .pth).
+        kind: Picks the builder where a repo does not say itself what it is (``vit_b``, ``tiny`` for SAM ...).
+    """
+
+    repo: str
+    revision: str | None = None
+    subfolder: str | None = None
+    variant: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    license: str
+    checkpoint: str | None = None
+    kind: str | None = None
+
+
+class Models(_Model):
+    """The models of a profile; ``base`` with ``controlnet`` makes subjects, ``inpaint`` makes backgrounds."""
+
+    base: ModelRef
+    controlnet: ModelRef
+    inpaint: ModelRef
+    sam: ModelRef
+    pose: ModelRef
+    clip: ModelRef
+    safety_checker: ModelRef | None = None
+
+
+class Scheduler(_Model):
+    """A diffusers scheduler by class name; ``options`` go on top of the repo's scheduler config."""
+
+    name: str = "DPMSolverMultistepScheduler"
+    options: dict[str, Any] = {}
+
+
+class SourceSettings(_Model):
+    """``phash_distance``: bits up to which two sources count as near-duplicates (of 64)."""
+
+    size: Count
+    max_pixels: Count = 64_000_000
+    min_side: Count = 32
+    phash_distance: Annotated[int, Field(ge=0, le=64)] = 4
+
+
+class PoseSettings(_Model):
+    """``min_keypoints`` of 18; ``main_person_ratio``: how much larger (box area) the main person must be than the next."""
+
+    min_confidence: Share = 0.3
+    min_keypoints: Annotated[int, Field(ge=1, le=18)] = 7
+    main_person_ratio: Annotated[float, Field(ge=1)] = 1.5
+    line_width: Annotated[float, Field(gt=0)] = 0.016
+    """Of the control image's limbs, as a share of its side."""
+
+
+class SubjectSettings(_Model):
+    """Settings of the ControlNet generation (vocabulary of ``StableDiffusionControlNetPipeline``)."""
+
+    num_inference_steps: Count
+    guidance_scale: float
+    controlnet_conditioning_scale: float = 1.0
+    prompt_template: str = "{subject}"
+    negative_prompt: str = ""
+    batch_size: Count
+    max_attempts: Count = 4
+
+
+class MaskSettings(_Model):
+    """Cleaning of SAM's masks: holes and islands below these shares of the mask's area go."""
+
+    max_hole: Share = 0.05
+    max_island: Share = 0.05
+    box_margin: Share = 0.08
+    """How far the prompt box reaches beyond the keypoints, as a share of the box's longer side."""
+
+
+class BackgroundSettings(_Model):
+    """Settings of the inpainting (vocabulary of ``StableDiffusionInpaintPipeline``)."""
+
+    num_inference_steps: Count
+    guidance_scale: float
+    prompt_template: str = "{subject}, {background}"
+    negative_prompt: str = ""
+    batch_size: Count
+    max_attempts: Count = 3
+    feather: Annotated[float, Field(ge=0)] = 0.01
+    """Standard deviation of the pasted seam's blur, as a share of the image's side."""
+    mask_margin: Annotated[float, Field(ge=0)] = 0.0
+    """How far the kept area reaches beyond the mask, as a share of the image's side."""
+
+
+class QualitySettings(_Model):
+    """Thresholds of the gates. Scores are kept in the data whatever the gate said."""
+
+    min_pose_score: Share
+    min_mask_score: Share
+    min_mask_area: Share
+    max_mask_area: Share
+    min_main_component: Share
+    min_keypoints_in_mask: Share
+    min_clip_t_subject: Annotated[float, Field(ge=-1, le=1)]
+    min_sibling_distance: Annotated[int, Field(ge=0, le=64)]
+    """Perceptual-hash bits by which a subject must differ from each accepted sibling of the same source."""
+    min_subject_kept: Share
+    min_clip_t_background: Annotated[float, Field(ge=-1, le=1)]
+    min_image_std: Share
+    """Standard deviation of the background's grey values (0..1) below which a picture is degenerate ... 0 = off."""
+
+
+class Splits(_Model):
+    """Shares of the sources that go to each split; the banks' entries carry their own split."""
+
+    validation: Share = 0.1
+    test: Share = 0.1
+
+
+class Profile(_Model):
+    """Everything a result depends on. See ``pipeline/profiles/tiny.toml``."""
+
+    name: str
+    description: str = ""
+    torch_threads: Count = 1
+    models: Models
+    scheduler: Scheduler = Scheduler()
+    subject_bank: str
+    background_bank: str
+    splits: Splits = Splits()
+    sources: SourceSettings
+    poses: PoseSettings = PoseSettings()
+    subjects: SubjectSettings
+    masks: MaskSettings = MaskSettings()
+    backgrounds: BackgroundSettings
+    quality: QualitySettings
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name (shipped) or by path to a TOML file.
+
+    Raises:
+        UserError: No such profile, or a field is wrong; the message names the file and the field.
+    """
+    path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"profile {path}: not valid TOML: {error}") from error
+    try:
+        return Profile.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"profile {path}: {first_problem(error)}") from error
+
+
+class BuildConfig(_Model):
+    """One build.
+
+    Attributes:
+        sources: Folders, globs, files, file lists (.txt) or tables (.parquet, .csv), as the user named them.
+        manifest: The Parquet file to write; the run is named after its stem.
+        poses: COCO-keypoints JSON with the sources' poses; None: the profile's extractor.
+        subjects, backgrounds: How many of each per source.
+        shard_size: Sources per shard, the unit of scheduling. Does not change the result.
+        work: Folder or URL for the intermediate fragments.
+        max_failure_rate: Share of failed rows above which the run counts as failed.
+    """
+
+    sources: tuple[str, ...]
+    manifest: str
+    profile: str = "tiny"
+    poses: str | None = None
+    subjects: Count = 10
+    backgrounds: Count = 10
+    seed: int = 0
+    limit: Count | None = None
+    shard_size: Count = 2
+    work: str = "work"
+    retry: Literal["failed", "rejected"] | None = None
+    max_failure_rate: Share = 0.05
+    models_root: str | None = None
+
+    @property
+    def run(self) -> str:
+        """The run's name: the manifest's stem."""
+        return Path(self.manifest).stem
+
+
+def build_config(**values: Any) -> BuildConfig:
+    """A checked build config; unset (None) values fall back to the defaults.
+
+    Raises:
+        UserError: Names the first wrong field.
+    """
+    try:
+        return BuildConfig(**{k: v for k, v in values.items() if v is not None})
+    except ValidationError as error:
+        raise UserError(f"build: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a pydantic error as ``field: what is wrong (got ...)``."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
+    return f"{where}: {problem['msg']}{got}"
+
+
+def default_workers(torch_threads: int) -> int:
+    """How many shards a CPU-only machine works on side by side."""
+    return max(1, (os.cpu_count() or 1) // torch_threads)

@@ -1,0 +1,112 @@
+"""``python -m pipeline.tiny.train``: trains the small models of the tiny profile, all or one of them.
+
+::
+
+    python -m pipeline.tiny.train all                       # in order; several hours on 2 cores
+    python -m pipeline.tiny.train autoencoder --steps 4000  # one of them; run again to resume
+
+Checkpoints and rendered scenes lie in ``--work``; a stopped run goes on from its last checkpoint when the same command
+is given again. The weights go to ``--out`` in hub layout, as float16 safetensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WEIGHTS = Path(__file__).parent / "weights"
+SCENES = 40_000
+
+
+class Model(StrEnum):
+    AUTOENCODER = "autoencoder"
+    CLIP_TEXT = "clip-text"
+    CLIP_IMAGE = "clip-image"
+    POSE = "pose"
+    SAM = "sam"
+    DIFFUSION = "diffusion"
+    INPAINTING = "inpainting"
+    ALL = "all"
+
+
+def main(
+    model: Annotated[
+        Model, typer.Argument(help="Which model; ALL trains them in the order in which they stand on each other.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where the weights go.")] = WEIGHTS,
+    work: Annotated[Path, typer.Option(help="Checkpoints and rendered scenes.")] = Path("work/tiny"),
+    steps: Annotated[int | None, typer.Option(help="Training steps instead of the recipe's.")] = None,
+    scenes: Annotated[int, typer.Option(help="How many scenes are rendered for training.")] = SCENES,
+    threads: Annotated[int, typer.Option(help="torch threads.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
+) -> None:
+    """Trains the small models of the tiny profile; resumes where a checkpoint lies in --work."""
+    import torch
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    wanted = [m for m in Model if m is not Model.ALL] if model is Model.ALL else [model]
+    for one in wanted:
+        _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed})
+
+
+Overrides = dict[str, int | None]
+
+
+def _autoencoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import autoencoder
+    from pipeline.tiny.training.renders import load_renders
+
+    autoencoder.train(work / "autoencoder", work, load_renders(work, scenes), _with(autoencoder.RECIPE, overrides))
+
+
+def _clip_text(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import clip
+
+    clip.train_text(work, _with(clip.TEXT_RECIPE, overrides))
+
+
+def _clip_image(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import clip
+    from pipeline.tiny.training.renders import load_renders
+
+    clip.train_image(out / "clip", work, load_renders(work, scenes), _with(clip.IMAGE_RECIPE, overrides))
+
+
+def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import diffusion
+    from pipeline.tiny.training.renders import load_renders
+
+    diffusion.train(out, work, load_renders(work, scenes), _with(diffusion.RECIPE, overrides))
+
+
+def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import inpainting
+    from pipeline.tiny.training.renders import load_renders
+
+    inpainting.train(out, work, load_renders(work, scenes), _with(inpainting.RECIPE, overrides))
+
+
+def _with(recipe, overrides: Overrides):  # type: ignore[no-untyped-def]
+    return dataclasses.replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
+
+
+_TRAINERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
+    Model.AUTOENCODER: _autoencoder,
+    Model.CLIP_TEXT: _clip_text,
+    Model.CLIP_IMAGE: _clip_image,
+    Model.DIFFUSION: _diffusion,
+    Model.INPAINTING: _inpainting,
+}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,89 @@
+"""Trains the autoencoder: 64 x 64 x 3 pixels to 16 x 16 x 4 latents and back (12 : 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.tiny.training.loop import Losses, Recipe, fit
+from pipeline.tiny.training.renders import EVALUATION_SEED, Renders, load_renders
+
+RECIPE = Recipe(steps=8000, batch_size=8, learning_rate=1.5e-3, warmup=100, decay=0.4)
+KL_WEIGHT = 1e-5
+MASKED_SHARE = 0.15
+"""Of the training images, with everything but the figure greyed out: what the inpainting model gets to see."""
+
+
+def build() -> AutoencoderKL:
+    """A fresh autoencoder with random weights."""
+    return AutoencoderKL(
+        block_out_channels=(16, 32, 64),
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=64,
+        mid_block_add_attention=False,
+    )
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """uint8 [N, H, W, 3] to float32 [N, 3, H, W] in -1..1."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def pick(renders: Renders, count: int, generator: torch.Generator) -> np.ndarray:
+    """Sorted indices of a random batch (sorted: the arrays are memory-mapped)."""
+    return np.sort(torch.randint(len(renders), (count,), generator=generator).numpy())
+
+
+def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECIPE) -> AutoencoderKL:
+    """Trains, measures the latents' spread and saves to ``out_dir``."""
+    held_out = load_renders(work_dir, 256, EVALUATION_SEED)
+
+    def losses(model: nn.Module, generator: torch.Generator) -> Losses:
+        index = pick(renders, recipe.batch_size, generator)
+        images = to_tensor(renders.images[index])
+        greyed = torch.rand(len(index), generator=generator) < MASKED_SHARE
+        keep = torch.from_numpy(renders.masks[index])[:, None] | ~greyed[:, None, None, None]
+        images = images * keep
+        posterior = model.encode(images).latent_dist
+        latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator)
+        decoded = model.decode(latents).sample
+        return {
+            "mse": F.mse_loss(decoded, images),
+            "l1": 0.1 * F.l1_loss(decoded, images),
+            "kl": KL_WEIGHT * posterior.kl().mean(),
+        }
+
+    torch.manual_seed(recipe.seed)
+    model = fit("autoencoder", build(), losses, recipe, work_dir, lambda m: f"PSNR {psnr(m, held_out.images):.2f} dB")
+    assert isinstance(model, AutoencoderKL)
+    latents = encode(model, held_out.images)
+    model.register_to_config(scaling_factor=float(1 / latents.std()))
+    model.save_pretrained(out_dir)
+    return model
+
+
+@torch.no_grad()
+def encode(model: AutoencoderKL, images: np.ndarray, batch: int = 64) -> Tensor:
+    """Mean latents [N, 4, 16, 16], not yet scaled."""
+    parts = [model.encode(to_tensor(images[i : i + batch])).latent_dist.mean for i in range(0, len(images), batch)]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def psnr(model: AutoencoderKL, images: np.ndarray) -> float:
+    """Mean over the images of their peak signal-to-noise ratio after a round trip, dB."""
+    values = []
+    for i in range(0, len(images), 64):
+        truth = to_tensor(images[i : i + 64])
+        out = model.decode(model.encode(truth).latent_dist.mode()).sample.clamp(-1, 1)
+        values.append(10 * torch.log10(4 / (out - truth).pow(2).mean(dim=(1, 2, 3))))
+    return float(torch.cat(values).mean())
