@@ -1,0 +1,1 @@
+"""Its place makes ``made_rows`` importable."""

@@ -1,0 +1,143 @@
+"""Stage ``poses`` with a pose file: every joint where it is in the source, as data and as a picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_rows import pixels, posed
+
+from pipeline import ids
+from pipeline.config import ModelRef, PoseSettings, Splits, UserError
+from pipeline.imaging.skeleton import draw_pose
+from pipeline.models.resolve import Model
+from pipeline.plan import list_sources
+from pipeline.records import Posed, Reason, Source, Status
+from pipeline.stages.poses import FindPoses
+from pipeline.stages.sources import Sources
+from pipeline.tiny.world.export import export
+from pipeline.tiny.world.render import render_seed
+
+NOBODY = Model(ModelRef(repo="package:profiles", license="none"))
+
+
+def stage(file: str | None, **changes: object) -> FindPoses:
+    settings = PoseSettings(line_width=0.03)
+    whole = FindPoses(poses=settings, size=64, extractor=NOBODY, file=file, splits=Splits(), seed=7)
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def sources(folder: Path) -> list[Source]:
+    rows = list(Sources(size=64).process(list_sources([str(folder)])))
+    assert all(row.ok for row in rows)
+    return rows
+
+
+def find(file: str | None, rows: list[Source], **changes: object) -> list[Posed]:
+    whole = stage(file, **changes)
+    return list(whole.process(whole.expand(rows)))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(tmp_path_factory.mktemp("world"), count=12, seed=100, size=200).parent
+
+
+def test_keypoints_and_control_are_the_render_s(world: Path) -> None:
+    rows = find(str(world / "person_keypoints.json"), sources(world / "images"))
+    found = [row for row in rows if row.ok]
+    assert len(found) >= 8
+    for row in found:
+        truth = render_seed(100 + sorted(r.path for r in rows).index(row.path)).keypoints
+        keypoints = np.asarray(row.keypoints)
+        both = (keypoints[:, 2] > 0) & (truth[:, 2] > 0)
+        assert both.sum() >= 7
+        assert np.abs(keypoints[both, :2] - truth[both, :2]).max() < 0.01
+        assert pixels(row.control).shape == (64, 64, 3)
+        assert np.abs(pixels(row.control) - np.asarray(draw_pose(row.keypoints, 64, 0.03))).max() <= 1
+        assert row.pose_id == ids.pose_id(row.source_id, row.keypoints)
+
+
+def test_a_picture_that_was_squared_takes_its_keypoints_along(tmp_path: Path) -> None:
+    """A bright dot at the left wrist of a wide picture must lie at the left wrist of the square."""
+    from PIL import Image
+
+    image = Image.new("RGB", (400, 200), (20, 20, 20))
+    image.paste((255, 255, 255), (290, 140, 310, 160))
+    (tmp_path / "images").mkdir()
+    image.save(tmp_path / "images" / "wide.png")
+    points = np.array([(10.0 * n, 100.0, 2) for n in range(17)])
+    points[9, :2] = (300, 150)
+    person = {"image_id": 1, "keypoints": points.ravel().tolist()}
+    file = tmp_path / "poses.json"
+    file.write_text(json.dumps({"images": [{"id": 1, "file_name": "wide.png"}], "annotations": [person]}))
+    (row,) = find(str(file), sources(tmp_path / "images"))
+    x, y, _ = row.keypoints[7]
+    assert (x, y) == pytest.approx((0.75, 0.625))
+    bright = np.argwhere(pixels(row.source_image).min(axis=2) > 200).mean(axis=0) + 0.5
+    assert (y * 64, x * 64) == pytest.approx(tuple(bright), abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("people", "reason"),
+    [(0, Reason.NO_PERSON), (2, Reason.SEVERAL_PEOPLE), (1, Reason.TOO_FEW_KEYPOINTS)],
+)
+def test_what_has_no_main_person_is_rejected(world: Path, tmp_path: Path, people: int, reason: Reason) -> None:
+    row = sources(world / "images")[0]
+    data = json.loads((world / "person_keypoints.json").read_text())
+    image = next(i for i in data["images"] if Path(i["file_name"]).name == Path(row.path).name)
+    mine = next(a for a in data["annotations"] if a["image_id"] == image["id"])
+    if reason is Reason.TOO_FEW_KEYPOINTS:
+        mine = {**mine, "keypoints": mine["keypoints"][:9] + [0] * 42}
+    file = tmp_path / "poses.json"
+    file.write_text(json.dumps({"images": [image], "annotations": [mine] * people}))
+    (found,) = find(str(file), [row])
+    assert (found.status, found.reason) == (Status.REJECTED, reason)
+    assert found.control is None
+
+
+def test_the_split_follows_source_and_seed(world: Path) -> None:
+    row = sources(world / "images")[0]
+    rows = [replace(row, source_id=f"{n:016x}") for n in range(200)]
+    splits = [row.split for row in stage(None).expand(rows)]
+    assert splits == [ids.split_of(row.source_id, 7, Splits()) for row in rows]
+    assert splits != [row.split for row in stage(None, seed=8).expand(rows)]
+    assert {*splits} == {"train", "validation", "test"}
+
+
+def test_settings_change_with_what_the_poses_depend_on(world: Path, tmp_path: Path) -> None:
+    file = tmp_path / "poses.json"
+    file.write_bytes((world / "person_keypoints.json").read_bytes())
+    before = stage(str(file)).settings()
+    assert json.loads(json.dumps(before)) == before
+    assert stage(str(world / "person_keypoints.json")).settings() == before  # the content counts, not the place
+    file.write_text(file.read_text().replace('"image_id": 1,', '"image_id": 2,'))
+    assert stage(str(file)).settings() != before
+    assert stage(None).settings() != before
+    assert stage(str(world / "person_keypoints.json"), poses=PoseSettings(min_keypoints=9)).settings() != before
+
+
+def test_a_changed_file_is_read_anew(world: Path, tmp_path: Path) -> None:
+    file = tmp_path / "poses.json"
+    file.write_bytes((world / "person_keypoints.json").read_bytes())
+    rows = sources(world / "images")
+    assert any(row.ok for row in find(str(file), rows))
+    file.write_text('{"images": [], "annotations": []}')
+    assert {row.reason for row in find(str(file), rows)} == {Reason.NO_PERSON}
+
+
+def test_a_missing_file_is_the_user_s_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"poses: .*nowhere\.json: No such file"):
+        stage(str(tmp_path / "nowhere.json")).settings()
+    with pytest.raises(UserError):
+        list(stage(str(tmp_path / "nowhere.json")).process([posed()]))
+
+
+def test_what_breaks_is_failed_and_takes_nothing_along(world: Path) -> None:
+    good, other = sources(world / "images")[:2]
+    rows = find(str(world / "person_keypoints.json"), [replace(good, frame=[]), other])
+    assert [row.status for row in rows] == [Status.FAILED, Status.OK]
+    assert rows[0].error
