@@ -88,6 +88,17 @@ def answers(url: str) -> bool:
         return False
 
 
+def reachable(url: str) -> bool:
+    """Whether anything answers HTTP under an API's URL, be it with a refusal."""
+    try:
+        urllib.request.urlopen(f"{url}/health", timeout=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def free_port() -> int:
     """A TCP port of the loopback interface that is free now."""
     with socket.socket() as probe:

@@ -1,0 +1,131 @@
+"""The commands and their options. What they do is in the modules that they import when they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pipeline.config import BuildConfig
+
+app = typer.Typer(
+    name="spotdiff",
+    help="Builds datasets of people in the same pose, varied in appearance, before altered backgrounds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+world = typer.Typer(no_args_is_help=True, help="The miniature world: figures drawn in code, with known truth.")
+app.add_typer(world, name="world")
+
+ManifestArgument = Annotated[str, typer.Argument(help="The manifest, a Parquet file.")]
+Work = Annotated[str, typer.Option(help="Folder or URL of the build's intermediate results.")]
+MANIFEST = "manifests/v1.parquet"
+DEFAULTS: dict[str, Any] = {name: field.default for name, field in BuildConfig.model_fields.items()}
+
+
+@app.command()
+def build(
+    sources: Annotated[
+        list[str], typer.Argument(help="Folders, globs, files, lists (.txt) or tables (.parquet, .csv) of images.")
+    ],
+    manifest: Annotated[str, typer.Option(help="The Parquet file to write; the run is named after it.")],
+    profile: Annotated[str, typer.Option(help="A shipped profile, or a TOML file.")] = DEFAULTS["profile"],
+    poses: Annotated[
+        str | None, typer.Option(help="COCO-keypoints JSON with the poses. Without it: the profile's extractor.")
+    ] = None,
+    subjects: Annotated[int, typer.Option(min=1, help="New subjects per source.")] = DEFAULTS["subjects"],
+    backgrounds: Annotated[int, typer.Option(min=1, help="Backgrounds per subject.")] = DEFAULTS["backgrounds"],
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = DEFAULTS["seed"],
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many sources.")] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Sources per unit of work.")] = DEFAULTS["shard_size"],
+    work: Work = DEFAULTS["work"],
+    retry: Annotated[
+        Literal["failed", "rejected"] | None, typer.Option(help="Do the rows of an earlier build again that ended so.")
+    ] = None,
+    max_failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of failed rows in a stage above which the build fails.")
+    ] = DEFAULTS["max_failure_rate"],
+    models_root: Annotated[
+        str | None, typer.Option(help="Folder with models in hub layout that stand in for the hub's.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Shards worked on side by side. Without it: by the number of cores.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
+) -> None:
+    """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
+    from flows.cli.build import run_build
+    from pipeline.config import build_config
+
+    config = build_config(
+        sources=tuple(sources),
+        manifest=manifest,
+        profile=profile,
+        poses=poses,
+        subjects=subjects,
+        backgrounds=backgrounds,
+        seed=seed,
+        limit=limit,
+        shard_size=shard_size,
+        work=work,
+        retry=retry,
+        max_failure_rate=max_failure_rate,
+        models_root=models_root,
+    )
+    raise typer.Exit(run_build(config, workers, verbose))
+
+
+@app.command()
+def status(
+    manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
+    work: Work = DEFAULTS["work"],
+) -> None:
+    """Say how far a build is, from its files alone."""
+    from flows.cli.summary import show_status
+
+    show_status(manifest, work)
+
+
+@app.command()
+def validate(manifest: ManifestArgument) -> None:
+    """Check a manifest: schema, checksums, ids, factor counts, split leaks. Exit code 1 if anything is wrong."""
+    from flows.cli.console import err, out
+    from pipeline.manifest.read import Manifest
+    from pipeline.manifest.validate import validate as problems_of
+
+    problems = problems_of(manifest)
+    for problem in problems:
+        err.print(str(problem), style="red", markup=False)
+    if problems:
+        raise typer.Exit(1)
+    out.print(f"{manifest}: {Manifest(manifest).rows} rows, nothing wrong", style="green", markup=False)
+
+
+@app.command(name="contact-sheet")
+def contact_sheet(
+    manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
+    work: Work = DEFAULTS["work"],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Without it: beside the manifest.")] = None,
+) -> None:
+    """Draw one PNG per source: the source, its pose, the subjects, their masks and all variations."""
+    from flows.cli.sheets import draw_sheets
+
+    draw_sheets(manifest, work, out)
+
+
+@world.command()
+def render(
+    count: Annotated[int, typer.Option(min=1, help="How many pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    seed: Annotated[int, typer.Option(help="Seed of the first picture.")] = 0,
+    size: Annotated[int, typer.Option(min=16, help="Side of the pictures, pixels.")] = 256,
+) -> None:
+    """Draw figures with masks, keypoints (COCO JSON), captions and factors."""
+    from flows.cli.console import out as console
+    from pipeline.tiny.world.export import export
+
+    export(out, count, seed, size)
+    console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)

@@ -1,0 +1,34 @@
+"""Contact sheets: where they go, and drawing them from a build's fragments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import store
+from pipeline.build import Build, last_config, open_build
+from pipeline.manifest.parts import stem_of
+
+
+def sheets_folder(manifest: str) -> Path | None:
+    """The folder beside a manifest; None for one in an object store."""
+    return Path(f"{stem_of(manifest)}.contact") if store.is_local(manifest) else None
+
+
+def draw(build: Build, folder: Path, limit: int | None = None) -> int:
+    """Draws the sheets of the sources that are finished; gives their number."""
+    from pipeline.report.contact_sheet import write_contact_sheets
+
+    fragments = [fragment for chain in build.look().chains for fragment in chain]
+    return len(write_contact_sheets(build.ledger, fragments, folder, limit))
+
+
+def draw_sheets(manifest: str, work: str, out: Path | None) -> None:
+    """``spotdiff contact-sheet``."""
+    from flows.cli.console import out as console
+    from pipeline.config import UserError
+
+    folder = out or sheets_folder(manifest)
+    if folder is None:
+        raise UserError(f"{manifest} is not on this machine: name a folder with --out")
+    number = draw(open_build(last_config(manifest, work)), folder)
+    console.print(f"{number} contact sheets in {folder}", markup=False)

@@ -1,0 +1,161 @@
+"""Adds up the progress of all shards, for whoever shows it: Prefect's dashboard here, the terminal in ``flows.cli``."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from pipeline import events
+from pipeline.build import Build
+from pipeline.config import BuildConfig
+
+logger = logging.getLogger(__name__)
+
+ARTIFACT_SECONDS = 5.0
+
+
+def fan_out(config: BuildConfig) -> dict[str, int]:
+    """How many rows a stage makes of each row that it is given, where that is not one."""
+    return {"subjects": config.subjects, "variations": config.backgrounds}
+
+
+@dataclass(frozen=True)
+class StageTally:
+    """One line of a progress display; numbers of rows.
+
+    Attributes:
+        expected: Rows at the end, estimated from the fan-out where a shard has not got that far.
+    """
+
+    stage: str
+    done: int
+    expected: int
+    ok: int
+    rejected: int
+    failed: int
+
+
+class Tally:
+    """Takes a build's progress events from any thread and says how far the whole is.
+
+    Args:
+        stages: Names of the stages in order.
+        shards: Sources in each shard, by name.
+        fan_out: See :func:`fan_out`.
+    """
+
+    def __init__(self, stages: Sequence[str], shards: Mapping[str, int], fan_out: Mapping[str, int]) -> None:
+        self._stages, self._shards, self._fan_out = tuple(stages), dict(shards), dict(fan_out)
+        self._news: dict[tuple[str, str], events.Progress] = {}
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._first_image: float | None = None
+
+    def __call__(self, news: events.Progress) -> None:
+        """An :mod:`pipeline.events` listener."""
+        with self._lock:
+            self._news[news.stage, news.shard] = news
+            if self._first_image is None and news.stage in self._fan_out:
+                self._first_image = time.monotonic()
+
+    def stages(self) -> list[StageTally]:
+        with self._lock:
+            return [self._stage(number) for number in range(len(self._stages))]
+
+    def share(self) -> float:
+        """How much of all rows is done, 0..1."""
+        tallies = self.stages()
+        expected = sum(tally.expected for tally in tallies)
+        return sum(tally.done for tally in tallies) / expected if expected else 1.0
+
+    def images_per_second(self) -> float | None:
+        """Images that this run made, by the time since it began to make images; None before that."""
+        with self._lock:
+            made = sum(n.done - n.reused for n in self._news.values() if n.stage in self._fan_out)
+            if not made or self._first_image is None:
+                return None
+            return made / max(time.monotonic() - self._first_image, 1e-3)
+
+    def seconds_left(self) -> float | None:
+        """Images still to make by images per second; None without a speed, and when all are made."""
+        speed = self.images_per_second()
+        left = sum(tally.expected - tally.done for tally in self.stages() if tally.stage in self._fan_out)
+        return left / speed if speed and left else None
+
+    def seconds(self) -> float:
+        """Since the tally began."""
+        return time.monotonic() - self._started
+
+    def _stage(self, number: int) -> StageTally:
+        stage, counts = self._stages[number], Counter[str]()
+        for shard in self._shards:
+            counts["expected"] += self._expected(number, shard)
+            if news := self._news.get((stage, shard)):
+                counts.update(done=news.done, ok=news.ok, rejected=news.rejected, failed=news.failed)
+        names = ("done", "expected", "ok", "rejected", "failed")
+        return StageTally(stage, *(counts[name] for name in names))
+
+    def _expected(self, number: int, shard: str) -> int:
+        """Rows of a stage for a shard: known once it runs, else what its input will come to as things stand."""
+        if news := self._news.get((self._stages[number], shard)):
+            return news.total
+        if number == 0:
+            return self._shards[shard]
+        before = self._news.get((self._stages[number - 1], shard))
+        given = before.ok if before and before.finished else self._expected(number - 1, shard)
+        return given * self._fan_out.get(self._stages[number], 1)
+
+
+def tally_of(build: Build) -> Tally:
+    """A tally that expects what a build asks for."""
+    shards = {shard.name: len(shard.rows) for shard in build.shards}
+    return Tally([stage.name for stage in build.stages], shards, fan_out(build.config))
+
+
+def as_markdown(tally: Tally) -> str:
+    """The table under the progress bar in Prefect's dashboard."""
+    lines = ["| stage | done | of about | ok | rejected | failed |", "|---|---|---|---|---|---|"]
+    lines += [f"| {t.stage} | {t.done} | {t.expected} | {t.ok} | {t.rejected} | {t.failed} |" for t in tally.stages()]
+    speed = tally.images_per_second()
+    return "\n".join(lines) + (f"\n\n{speed:.1f} images/s" if speed else "")
+
+
+@contextmanager
+def progress_artifact(tally: Tally, run: str) -> Iterator[None]:
+    """Keeps a progress artifact of the flow run up to date while the block runs.
+
+    A thread of its own does the talking, so that no stage ever waits for the server; a server that does not take the
+    artifact costs the display, not the build.
+    """
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+    key = "build-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in run.lower())
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=as_markdown(tally)))
+    stop = threading.Event()
+
+    def update() -> None:
+        try:
+            update_progress_artifact(artifact, progress=100 * tally.share(), description=as_markdown(tally))
+        except Exception as error:
+            logger.warning("the progress artifact was not updated: %s", error)
+
+    def keep_updating() -> None:
+        while not stop.wait(ARTIFACT_SECONDS):
+            update()
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_updating,), name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        update()
