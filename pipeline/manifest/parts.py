@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 import pyarrow as pa
@@ -78,6 +79,8 @@ class PartsWriter:
 
     def abort(self) -> None:
         """Drops the part at hand."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
         self._spool.close()
 
     def _open_part(self) -> None:
