@@ -80,3 +80,24 @@ def whole_body(first: int = 0, count: int = 1) -> list[int]:
 
 def _joints(shot: Render) -> int:
     return int((shot.keypoints[:, 2] > 0).sum())
+
+
+def pair() -> tuple[bytes, list[np.ndarray], list[np.ndarray]]:
+    """Two narrow figures side by side: the picture, each one's keypoints and mask."""
+    image, poses, masks = None, [], []
+    for middle in (16, 48):
+        seed = next(s for s in range(500 + middle, 2000) if _narrow(render_seed(s)))
+        shot = render_seed(seed)
+        image = shot.background_image.copy() if image is None else image
+        shift = middle - round(float(np.flatnonzero(shot.mask.any(axis=0)).mean()))
+        mask = np.roll(shot.mask, shift, axis=1)
+        image[mask] = np.roll(shot.image, shift, axis=1)[mask]
+        poses.append(np.where(shot.keypoints[:, 2:] > 0, shot.keypoints + np.array([shift / 64, 0, 0]), 0))
+        masks.append(mask)
+    assert image is not None
+    return png(image), poses, masks
+
+
+def _narrow(shot: Render) -> bool:
+    columns = np.flatnonzero(shot.mask.any(axis=0))
+    return _joints(shot) >= 16 and np.ptp(columns) < 26 and shot.mask.any(axis=1).sum() > 40

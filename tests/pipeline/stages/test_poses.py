@@ -11,7 +11,8 @@ import pytest
 from made_rows import pixels, posed
 
 from pipeline import ids
-from pipeline.config import ModelRef, PoseSettings, Splits, UserError
+from pipeline.config import ModelRef, PoseSettings, Splits, UserError, load_profile
+from pipeline.imaging.keypoints import oks
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.models.resolve import Model
 from pipeline.plan import list_sources
@@ -141,3 +142,13 @@ def test_what_breaks_is_failed_and_takes_nothing_along(world: Path) -> None:
     rows = find(str(world / "person_keypoints.json"), [replace(good, frame=[]), other])
     assert [row.status for row in rows] == [Status.FAILED, Status.OK]
     assert rows[0].error
+
+
+def test_without_a_file_the_extractor_finds_the_poses(world: Path, weights: Path) -> None:
+    asked = find(str(world / "person_keypoints.json"), sources(world / "images"))
+    extractor = Model(load_profile("tiny").models.pose)
+    found = find(None, sources(world / "images"), extractor=extractor)
+    both = [(one, other) for one, other in zip(asked, found, strict=True) if one.ok and other.ok]
+    assert len(both) >= 7
+    assert np.mean([oks(np.asarray(one.keypoints), np.asarray(other.keypoints)) for one, other in both]) > 0.7
+    assert stage(None, extractor=extractor).settings() != stage(None).settings()
