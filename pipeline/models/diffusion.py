@@ -6,6 +6,7 @@ counts steps; the caches of prompt embeddings and latents are shared.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -148,7 +149,12 @@ def _denoiser(key: tuple[Hashable, ...], load: Callable[[], Any], scheduler: Sch
     shared: Denoiser = once(key, lambda: Denoiser(_frozen(load())))
 
     def own() -> Denoiser:
-        components = {**shared.pipe.components, "scheduler": _scheduler(scheduler, shared.pipe.scheduler.config)}
+        components = {
+            **shared.pipe.components,
+            "scheduler": _scheduler(scheduler, shared.pipe.scheduler.config),
+            # a call leaves its padding behind in the tokenizer, where another thread's call would find it
+            "tokenizer": copy.deepcopy(shared.pipe.tokenizer),
+        }
         pipe = type(shared.pipe)(**components, requires_safety_checker=False)
         pipe.set_progress_bar_config(disable=True)
         return Denoiser(pipe, shared._prompts, shared._latents)

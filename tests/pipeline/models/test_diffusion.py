@@ -176,6 +176,15 @@ def test_threads_at_once_give_the_same_pictures(standins: Path) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
 
 
+def test_threads_at_once_embed_prompts_at_full_length(standins: Path) -> None:
+    def embed(number: int) -> set[int]:
+        denoiser = subjects(standins)
+        return {denoiser.embed([f"a person in {number} shirts, {n} hats"]).shape[1] for n in range(40)}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set().union(*pool.map(embed, range(4))) == {48}
+
+
 def test_pixels_are_rounded_and_clipped() -> None:
     values = torch.tensor([-0.5, 0.0, 0.5, 0.999, 1.5, 0.2]).reshape(2, 3, 1, 1)
     assert pixels_of(values).tolist() == [[[[0, 0, 128]]], [[[255, 255, 51]]]]
