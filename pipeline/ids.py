@@ -76,14 +76,14 @@ def rows_digest(rows: Iterable[Row]) -> str:
 def canonical(values: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
     """A row's values in the form that digests are made of: what survives Parquet, and nothing of its encoding.
 
-    Bytes become their sha256, floats are rounded to float32, empty lists are None; of a picture (struct of ``bytes``
-    and ``path``) only the bytes count.
+    Bytes become their sha256, floats are rounded to float32; of a picture (struct of ``bytes`` and ``path``) only the
+    bytes count.
     """
     return {name: _canonical(value, schema.field(name).type) for name, value in values.items()}
 
 
 def _canonical(value: Any, kind: pa.DataType) -> Any:
-    if value is None or (isinstance(value, list | tuple) and not value):
+    if value is None:
         return None
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()

@@ -55,6 +55,7 @@ def test_what_is_written_is_found_and_read(ledger: Ledger) -> None:
     assert ledger.find("sources", "000001", key) == written
     assert ledger.find("sources", "000002", key) is None
     assert ledger.find("sources", "000001", ids.digest("other")) is None
+    assert ledger.find("sources", "000001", key[:16] + "0" * 48) is None
     assert written.counts == {"ok": 4, "rejected": 1}
     assert written.reasons == {"unreadable": 1}
     assert written.total == 5

@@ -121,6 +121,7 @@ def test_retry_failed_does_the_failed_ones_only(ledger: Ledger, tmp_path: Path) 
     second = _run(stage, _posed(2), ledger, retry="failed")
     assert set(stage.calls) == failed
     assert all(row.ok for row in second)
+    assert [row.key for row in second] == [row.key for row in first]
     assert [row for row in second if row.key not in failed] == [row for row in first if row.key not in failed]
     stage.calls.clear()
     assert _run(stage, _posed(2), ledger, retry="failed") == second
