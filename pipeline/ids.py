@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.records import Row, schema_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.config import Splits
 
 ID_DIGITS = 16
+_PACKED = struct.Struct("<f")
 SPLITS = ("train", "validation", "test")
 _OUTSIDE = frozenset({"slot_digest", "error", "location"})
 """Row fields that say nothing about a row's content."""
@@ -79,26 +81,42 @@ def canonical(values: Mapping[str, Any], schema: pa.Schema) -> dict[str, Any]:
     Bytes become their sha256, floats are rounded to float32; of a picture (struct of ``bytes`` and ``path``) only the
     bytes count.
     """
-    return {name: _canonical(value, schema.field(name).type) for name, value in values.items()}
+    if id(schema) not in _FORMS:  # asking a schema for its types costs more than all the rest
+        _FORMS[id(schema)] = schema, {field.name: _form(field.type) for field in schema}
+    forms = _FORMS[id(schema)][1]
+    return {name: None if value is None else forms[name](value) for name, value in values.items()}
 
 
-def _canonical(value: Any, kind: pa.DataType) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
+Form = Callable[[Any], Any]
+_FORMS: dict[int, tuple[pa.Schema, dict[str, Form]]] = {}
+"""Canonical forms by column, for each schema (kept alive, so that its id stays its own)."""
+
+
+def _form(kind: pa.DataType) -> Form:
     if pa.types.is_struct(kind):
-        return _canonical(value["bytes"], kind.field("bytes").type)
+        return lambda value: _bytes(value["bytes"])
+    if pa.types.is_binary(kind):
+        return _bytes
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-        return [_canonical(item, kind.value_type) for item in value]
+        return _floats
     if pa.types.is_floating(kind):
-        return _float32(value)
-    return str(value) if isinstance(value, str) else value
+        return _float32
+    return str if pa.types.is_string(kind) else lambda value: value
+
+
+def _bytes(value: bytes | None) -> str | None:
+    return None if value is None else hashlib.sha256(value).hexdigest()
+
+
+def _floats(value: Any) -> Any:
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(value, "<f4")
+    return [list(numbers.shape), hashlib.sha256(numbers.tobytes()).hexdigest()]
 
 
 def _float32(value: float) -> float | str:
     try:
-        rounded = float(struct.unpack("<f", struct.pack("<f", value))[0])
+        rounded = float(_PACKED.unpack(_PACKED.pack(value))[0])
     except OverflowError:
         return "inf" if value > 0 else "-inf"
     return rounded if math.isfinite(rounded) else str(rounded)

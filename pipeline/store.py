@@ -88,7 +88,7 @@ def atomic(url: str) -> Iterator[IO[bytes]]:
     except BaseException:
         with suppress(Exception):
             file.discard()  # drops an unfinished multipart upload
-        file.closed = True  # else garbage collection would close it, and closing publishes
+        file.closed = True  # else it would be closed, and so put in place, when it is collected
         raise
     file.close()
 

@@ -98,3 +98,13 @@ def test_near_hashes_finds_what_comparing_all_finds(
     found = hashes.find(f"{code:016x}")
     near = {str(n) for n, other in enumerate(kept) if (other ^ code).bit_count() <= limit}
     assert found in near if near else found is None
+
+
+@pytest.mark.parametrize("limit", range(1, 65))
+def test_near_hashes_finds_bits_spread_evenly(limit: int) -> None:
+    """One changed bit in each of as many bands as bits may change is the hardest case."""
+    hashes = NearHashes(limit)
+    hashes.add("0" * 16, "zero")
+    for shift in (0, 63 // limit):
+        spread = sum(1 << min(63, n * 64 // limit + shift) for n in range(limit))
+        assert hashes.find(f"{spread:016x}") == "zero"
