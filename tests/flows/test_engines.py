@@ -1,0 +1,120 @@
+"""The local engine inside a real flow run: order, bounds, names, and what happens when a step raises."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+
+from flows.engines import LocalEngine
+from pipeline.ledger import Fragment
+from pipeline.plan import Shard
+from pipeline.steps import Chain, Step
+
+pytestmark = pytest.mark.usefixtures("server")
+SHARDS = [Shard(f"{number:06d}", ()) for number in range(12)]
+
+
+def fragment(stage: str, shard: str, before: Fragment | None) -> Fragment:
+    """One that says in its key where it comes from."""
+    key = f"{before.key if before else ''}/{stage}:{shard}"
+    return Fragment(
+        path="", stage=stage, shard=shard, key=key, settings="", digest="", counts={}, reasons={}, sources=()
+    )
+
+
+class Watch:
+    """Steps that note how many of them and how many shards are under way."""
+
+    def __init__(self, seconds: float = 0.01) -> None:
+        self.seconds, self.lock = seconds, threading.Lock()
+        self.running = self.most_running = self.most_shards = 0
+        self.threads: set[int] = set()
+        self.started: dict[str, list[str]] = defaultdict(list)
+
+    def step(self, name: str, last: str = "c") -> Step:
+        def run(shard: Shard, before: Fragment | None) -> Fragment:
+            with self.lock:
+                self.running += 1
+                self.most_running = max(self.most_running, self.running)
+                self.started[shard.name].append(name)
+                unfinished = sum(last not in stages for stages in self.started.values())
+                self.most_shards = max(self.most_shards, unfinished)
+                self.threads.add(threading.get_ident())
+            time.sleep(self.seconds)
+            with self.lock:
+                self.running -= 1
+            return fragment(name, shard.name, before)
+
+        return Step(name, run)
+
+
+def in_flow(engine: LocalEngine, steps: list[Step], shards: list[Shard] = SHARDS) -> tuple[list[Chain], Any]:
+    """Runs the engine in a flow; gives the chains and the flow run's id."""
+
+    @flow(name="engine-test")
+    def run() -> tuple[list[Chain], Any]:
+        from prefect.runtime import flow_run
+
+        return engine(shards, steps), flow_run.id
+
+    return run()
+
+
+def test_every_shard_goes_through_the_steps_in_order_on_a_few_threads() -> None:
+    watch = Watch()
+    engine = LocalEngine(workers=2, cancel=threading.Event())
+    chains, _ = in_flow(engine, [watch.step(name) for name in "abc"])
+    assert [chain[-1].key for chain in chains] == [f"/a:{s.name}/b:{s.name}/c:{s.name}" for s in SHARDS]
+    assert all(len(chain) == 3 for chain in chains)
+    assert watch.most_running == len(watch.threads) == 2
+
+
+def test_only_a_window_of_shards_is_under_way() -> None:
+    watch = Watch()
+    engine = LocalEngine(workers=2, cancel=threading.Event())
+    in_flow(engine, [watch.step(name) for name in "abc"])
+    assert watch.most_shards <= engine.window == 3
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_shards_than_workers(count: int) -> None:
+    chains, _ = in_flow(LocalEngine(3, threading.Event()), [Watch().step("a", "a")], SHARDS[:count])
+    assert [len(chain) for chain in chains] == [1] * count
+
+
+def test_without_steps_there_is_nothing_to_do() -> None:
+    assert LocalEngine(2, threading.Event())(SHARDS, []) == [[] for _ in SHARDS]
+
+
+def test_prefect_shows_each_task_by_stage_and_shard() -> None:
+    _, run_id = in_flow(LocalEngine(2, threading.Event()), [Watch().step(name) for name in "ab"], SHARDS[:2])
+    wanted = {"a 000000", "a 000001", "b 000000", "b 000001"}
+    of_this_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
+    names: set[str] = set()
+    deadline = time.monotonic() + 20  # the server records task runs in the background
+    with get_client(sync_client=True) as client:
+        while names != wanted and time.monotonic() < deadline:
+            names = {run.name for run in client.read_task_runs(task_run_filter=of_this_run)}
+            time.sleep(0.2)
+    assert names == wanted
+
+
+def test_an_error_stops_the_other_threads_and_comes_out_as_it_is() -> None:
+    cancel, watch = threading.Event(), Watch()
+
+    def broken(shard: Shard, before: Fragment | None) -> Fragment:
+        if shard.name == "000003":
+            raise LookupError("no such thing")
+        return watch.step("a", "a").run(shard, before)
+
+    with pytest.raises(LookupError, match="no such thing"):
+        in_flow(LocalEngine(2, cancel), [Step("a", broken)])
+    assert cancel.is_set()
+    assert len(watch.started) < len(SHARDS)
