@@ -32,6 +32,7 @@ class Model(StrEnum):
     SAM = "sam"
     DIFFUSION = "diffusion"
     INPAINTING = "inpainting"
+    DECODER = "decoder"
     ALL = "all"
 
 
@@ -83,9 +84,9 @@ def _clip_image(out: Path, work: Path, scenes: int, overrides: Overrides) -> Non
 
 def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     from pipeline.tiny.training import diffusion
-    from pipeline.tiny.training.renders import load_renders
+    from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
 
-    diffusion.train(out, work, load_renders(work, scenes), _with(diffusion.RECIPE, overrides))
+    diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), _with(diffusion.RECIPE, overrides))
 
 
 def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
@@ -93,6 +94,18 @@ def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> Non
     from pipeline.tiny.training.renders import load_renders
 
     inpainting.train(out, work, load_renders(work, scenes), _with(inpainting.RECIPE, overrides))
+
+
+def _decoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import autoencoder
+    from pipeline.tiny.training.renders import load_renders
+    from pipeline.tiny.training.save import save_half
+
+    vae = autoencoder.polish(
+        work / "decoder", work, load_renders(work, scenes), _with(autoencoder.DECODER_RECIPE, overrides)
+    )
+    for pipeline in ("diffusion", "inpainting"):
+        save_half(vae, out / pipeline / "vae")
 
 
 def _with(recipe, overrides: Overrides):  # type: ignore[no-untyped-def]
@@ -105,6 +118,7 @@ _TRAINERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
     Model.CLIP_IMAGE: _clip_image,
     Model.DIFFUSION: _diffusion,
     Model.INPAINTING: _inpainting,
+    Model.DECODER: _decoder,
 }
 
 

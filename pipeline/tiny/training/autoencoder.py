@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,13 @@ from torch.nn import functional as F
 from pipeline.tiny.training.loop import Losses, Recipe, fit
 from pipeline.tiny.training.renders import EVALUATION_SEED, Renders, load_renders
 
-RECIPE = Recipe(steps=8000, batch_size=8, learning_rate=1.5e-3, warmup=100, decay=0.4)
+logger = logging.getLogger(__name__)
+
+RECIPE = Recipe(steps=4000, batch_size=8, learning_rate=1.5e-3, warmup=100, decay=0.4)
+DECODER_RECIPE = Recipe(steps=6000, batch_size=8, learning_rate=1e-3, warmup=100, decay=0.6)
 KL_WEIGHT = 1e-5
+LATENT_NOISE = 0.1
+"""Largest standard deviation of the noise that the decoder learns to forgive, in units of the latents' own."""
 MASKED_SHARE = 0.15
 """Of the training images, with everything but the figure greyed out: what the inpainting model gets to see."""
 
@@ -69,6 +76,47 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
     model.register_to_config(scaling_factor=float(1 / latents.std()))
     model.save_pretrained(out_dir)
     return model
+
+
+def polish(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = DECODER_RECIPE) -> AutoencoderKL:
+    """Trains the decoder on, encoder frozen: latents stay what the diffusion models have learned; saves to ``out_dir``.
+
+    Some noise on the latents makes it forgiving of latents that were sampled, not encoded.
+    """
+    held_out = load_renders(work_dir, 256, EVALUATION_SEED)
+    vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
+    latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
+    vae.requires_grad_(False)
+    vae.decoder.requires_grad_(True)
+    vae.post_quant_conv.requires_grad_(True)
+
+    def losses(model: nn.Module, generator: torch.Generator) -> Losses:
+        index = pick(renders, recipe.batch_size, generator)
+        images = to_tensor(renders.images[index])
+        given = torch.from_numpy(latents[index])
+        noise = LATENT_NOISE * torch.rand(len(index), 1, 1, 1, generator=generator)
+        given = given + noise * torch.randn(given.shape, generator=generator)
+        decoded = model.decode(given / model.config.scaling_factor).sample
+        return {"mse": F.mse_loss(decoded, images), "l1": 0.1 * F.l1_loss(decoded, images)}
+
+    model = fit("decoder", vae, losses, recipe, work_dir, lambda m: f"PSNR {psnr(m, held_out.images):.2f} dB")
+    assert isinstance(model, AutoencoderKL)
+    model.save_pretrained(out_dir)
+    return model
+
+
+def cached_latents(vae: AutoencoderKL, images: np.ndarray, folder: Path, name: str) -> np.ndarray:
+    """Scaled latents float32 [N, 4, 16, 16] of all images, made once for this encoder."""
+    encoder = [*vae.encoder.parameters(), *vae.quant_conv.parameters()]
+    weights = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in encoder)).hexdigest()[:12]
+    path = folder / f"{name}-{len(images)}-{weights}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        logger.info("encoding %d images", len(images))
+        found = encode(vae, images) * vae.config.scaling_factor
+        np.save(path.with_suffix(".tmp.npy"), found.numpy())
+        path.with_suffix(".tmp.npy").replace(path)
+    return np.load(path, mmap_mode="r+")
 
 
 @torch.no_grad()

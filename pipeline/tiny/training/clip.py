@@ -26,6 +26,7 @@ from pipeline.tiny.training.captions import (
 )
 from pipeline.tiny.training.loop import Losses, Recipe, fit
 from pipeline.tiny.training.renders import EVALUATION_SEED, Renders, load_renders
+from pipeline.tiny.training.save import save_half
 from pipeline.tiny.world.render import sample_scene
 
 TEXT_RECIPE = Recipe(steps=800, batch_size=64, learning_rate=1e-3, warmup=100)
@@ -135,7 +136,7 @@ def train_image(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe 
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:
         index = pick(renders, recipe.batch_size, generator)
-        texts, named = captions_of(renders.first_seed + index, known, generator)
+        texts, _ = captions_of(renders.first_seed + index, known, generator)
         everything = labels(
             [attribute_values(sample_scene(int(renders.first_seed + i))) for i in index],
             [set(known)] * len(index),
@@ -157,7 +158,7 @@ def train_image(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe 
         return f"R@1 {recall(model.clip, tokenizer, held_out):.3f}"
 
     student = fit("clip-image", ImageStudent(clip, known), losses, recipe, work_dir, report)
-    student.clip.save_pretrained(out_dir)
+    save_half(student.clip, out_dir)
     tokenizer.save_pretrained(out_dir)
     image_processor().save_pretrained(out_dir)
     return student.clip

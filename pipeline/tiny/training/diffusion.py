@@ -7,7 +7,6 @@ the text.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from torch.nn import functional as F
 from transformers import CLIPTextModel
 
 from pipeline.imaging.skeleton import draw_pose
-from pipeline.tiny.training.autoencoder import encode, pick
+from pipeline.tiny.training.autoencoder import cached_latents, pick
 from pipeline.tiny.training.captions import caption, tokenize
 from pipeline.tiny.training.clip import WIDTH, image_processor, train_text
 from pipeline.tiny.training.loop import Losses, Recipe, fit
-from pipeline.tiny.training.renders import Renders
-from pipeline.tiny.world.render import sample_scene
+from pipeline.tiny.training.renders import Renders, scene_of
+from pipeline.tiny.training.save import save_half
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +45,7 @@ def noise_schedule() -> DDPMScheduler:
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,
     )
 
 
@@ -83,7 +83,10 @@ class Generator(nn.Module):
         self.controlnet = build_controlnet(self.unet)
 
     def forward(self, noisy: Tensor, steps: Tensor, text: Tensor, control: Tensor | None) -> Tensor:
-        """Noisy [N, 4, 16, 16], steps [N], text [N, CONTEXT, WIDTH], control [N, 3, 64, 64] in 0..1 -> [N, 4, 16, 16]."""
+        """The velocity [N, 4, 16, 16] of noisy [N, 4, 16, 16] at steps [N].
+
+        text: [N, CONTEXT, WIDTH]. control: [N, 3, 64, 64] in 0..1.
+        """
         down, middle = None, None
         if control is not None:
             down, middle = self.controlnet(noisy, steps, text, control, return_dict=False)
@@ -101,8 +104,8 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
     vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
     clip, tokenizer, _ = train_text(work_dir)
     scheduler = noise_schedule()
-    latents = cached_latents(vae, renders.images, work_dir / "latents", "images")
-    controls = cached_controls(renders, work_dir / f"controls-{len(renders)}.npy")
+    latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
+    controls = cached_controls(renders, work_dir / f"controls-{renders.first_seed}-{len(renders)}.npy")
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:
         index = pick(renders, recipe.batch_size, generator)
@@ -131,12 +134,6 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
     save_half(pipeline, out_dir / "diffusion")
 
 
-def save_half(model, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    """Saves a copy in float16: half the size, and no difference in pictures that run in float32 anyway."""
-    model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    model.to(torch.float32)
-
-
 def text_encoder(clip) -> CLIPTextModel:  # type: ignore[no-untyped-def]
     """The CLIP's text tower as the stand-alone class that diffusion pipelines carry."""
     encoder = CLIPTextModel(clip.config.text_config)
@@ -150,9 +147,7 @@ def text_encoder(clip) -> CLIPTextModel:  # type: ignore[no-untyped-def]
 def training_captions(seeds: np.ndarray, generator: torch.Generator) -> list[str]:
     """Captions of these scenes, some with attributes dropped, some empty."""
     empty = torch.rand(len(seeds), generator=generator) < NO_CAPTION
-    return [
-        "" if drop else caption(sample_scene(int(seed)), generator)[0] for seed, drop in zip(seeds, empty, strict=True)
-    ]
+    return ["" if drop else caption(scene_of(int(seed)), generator)[0] for seed, drop in zip(seeds, empty, strict=True)]
 
 
 def add_noise(scheduler: DDPMScheduler, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -163,19 +158,6 @@ def add_noise(scheduler: DDPMScheduler, latents: Tensor, generator: torch.Genera
     steps = (spread * scheduler.config.num_train_timesteps).long()
     noisy = scheduler.add_noise(latents, noise, steps)
     return noisy, steps, scheduler.get_velocity(latents, noise, steps)
-
-
-def cached_latents(vae: AutoencoderKL, images: np.ndarray, folder: Path, name: str) -> np.ndarray:
-    """Scaled latents float32 [N, 4, 16, 16] of all images, made once for this autoencoder."""
-    weights = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in vae.parameters())).hexdigest()[:12]
-    path = folder / f"{name}-{len(images)}-{weights}.npy"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        logger.info("encoding %d images", len(images))
-        found = encode(vae, images) * vae.config.scaling_factor
-        np.save(path.with_suffix(".tmp.npy"), found.numpy())
-        path.with_suffix(".tmp.npy").replace(path)
-    return np.load(path, mmap_mode="r+")
 
 
 def cached_controls(renders: Renders, path: Path) -> np.ndarray:

@@ -15,19 +15,18 @@ from diffusers import AutoencoderKL, StableDiffusionInpaintPipeline, StableDiffu
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.tiny.training.autoencoder import pick
+from pipeline.tiny.training.autoencoder import cached_latents, pick
 from pipeline.tiny.training.captions import tokenize
 from pipeline.tiny.training.clip import image_processor
 from pipeline.tiny.training.diffusion import (
     add_noise,
     build_unet,
-    cached_latents,
     noise_schedule,
-    save_half,
     training_captions,
 )
 from pipeline.tiny.training.loop import Losses, Recipe, fit
 from pipeline.tiny.training.renders import Renders
+from pipeline.tiny.training.save import save_half
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
     )
     vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
     scheduler = noise_schedule()
-    latents = cached_latents(vae, renders.images, work_dir / "latents", "images")
+    latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
     kept = loosened(renders.masks, work_dir / f"kept-{len(renders)}.npy")
     masked = cached_latents(vae, _Masked(renders.images, kept), work_dir / "latents", "masked")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -10,13 +11,29 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.tiny.world.render import render_seed
+from pipeline.tiny.world.background import VARIANTS, Background
+from pipeline.tiny.world.render import Scene, render, sample_scene
 
 logger = logging.getLogger(__name__)
 
 EVALUATION_SEED = 10_000_000
 """Scenes from this seed on are never trained on."""
+STUDIO_SEED = 5_000_000
+"""From here to ``EVALUATION_SEED``, three scenes of four stand before a plain wall, every other one of these grey."""
 _CHUNK = 500
+
+
+def scene_of(seed: int) -> Scene:
+    """The scene of a seed. All but the studio's are the world's own.
+
+    Subjects are generated before plain walls, so that is where the ControlNet needs most of its practice.
+    """
+    scene = sample_scene(seed)
+    if not STUDIO_SEED <= seed < EVALUATION_SEED or seed % 4 == 0:
+        return scene
+    walls = VARIANTS["plain"]
+    color = "grey" if seed % 2 else walls[seed // 4 % len(walls)]
+    return dataclasses.replace(scene, background=Background("plain", color))
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ def _render_all(folder: Path, count: int, first_seed: int, workers: int) -> None
 
 
 def _render_chunk(span: tuple[int, int]) -> dict[str, np.ndarray]:
-    renders = [render_seed(seed) for seed in range(span[0], span[0] + span[1])]
+    renders = [render(scene_of(seed)) for seed in range(span[0], span[0] + span[1])]
     return {
         "images": np.stack([r.image for r in renders]),
         "masks": np.stack([r.mask for r in renders]),
