@@ -16,6 +16,7 @@ that is busy with other things.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -260,8 +261,11 @@ def _with(stage: Any, recorded: list[Recorded]) -> Any:
 
 
 def _copy(pipe: Any) -> Any:
-    scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)
-    made = type(pipe)(**{**pipe.components, "scheduler": scheduler}, requires_safety_checker=False)
+    own = {
+        "scheduler": type(pipe.scheduler).from_config(pipe.scheduler.config),
+        "tokenizer": copy.deepcopy(pipe.tokenizer),
+    }
+    made = type(pipe)(**{**pipe.components, **own}, requires_safety_checker=False)
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,7 @@ class Clip:
     processor: Any
     tokenizer: Any
     _texts: Recent[np.ndarray] = field(default_factory=lambda: Recent(_TEXTS))
+    _tokenizing: threading.Lock = field(default_factory=threading.Lock)
 
     def image_features(self, images: np.ndarray) -> np.ndarray:
         """Unit vectors ``[B, D]`` float32 of pictures ``[B, H, W, 3]`` uint8, in one batch."""
@@ -48,8 +50,9 @@ class Clip:
     def _text(self, text: str) -> np.ndarray:
         import torch
 
-        with torch.inference_mode():
+        with self._tokenizing:  # a call changes the tokenizer's settings, in the middle of another thread's call
             inputs = self.tokenizer([text], truncation=True, return_tensors="pt").to(self.model.device)
+        with torch.inference_mode():
             return _unit(self.model.get_text_features(**inputs).pooler_output)
 
 
