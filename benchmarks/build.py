@@ -139,6 +139,8 @@ def build(config: BuildConfig, workers: int) -> tuple[Recorded, Recorded, Clock,
     with clock.running():
         outcome = replace(opened, stages=stages).run(_threads(workers))
     subjects, variations = recorded
+    if not variations.batches:
+        raise SystemExit("no subject was accepted, so there is nothing to compare; see the profile's [quality]")
     clock.steps = _steps(subjects, opened.profile.subjects) + _steps(variations, opened.profile.backgrounds)
     return subjects, variations, clock, outcome.rows
 
@@ -272,8 +274,13 @@ def _copy(pipe: Any) -> Any:
 
 def _folders(config: BuildConfig) -> dict[str, str]:
     models = open_build(config).profile.models
-    refs = {"base": models.base, "controlnet": models.controlnet, "inpaint": models.inpaint, "clip": models.clip}
-    return {name: str(Model(ref, config.models_root).folder("*")) for name, ref in refs.items()}
+    root = config.models_root
+    return {
+        "base": str(Model(models.base, root).whole_pipeline()),
+        "controlnet": str(Model(models.controlnet, root).network()),
+        "inpaint": str(Model(models.inpaint, root).whole_pipeline()),
+        "clip": str(Model(models.clip, root).network()),
+    }
 
 
 def _threads(workers: int) -> Engine:

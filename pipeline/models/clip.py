@@ -65,7 +65,7 @@ def _load(model: Model) -> Clip:
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
     quieten()
-    folder = model.folder("*.json", "*.txt", "*.safetensors")
+    folder = model.network()
     network = CLIPModel.from_pretrained(folder, dtype=dtype_of(model.ref)).to(device()).eval().requires_grad_(False)
     return Clip(network, CLIPImageProcessor.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
 

@@ -95,9 +95,7 @@ def subject_denoiser(base: Model, controlnet: Model, scheduler: Scheduler) -> De
     def load() -> Any:
         from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 
-        control = ControlNetModel.from_pretrained(
-            controlnet.folder("*.json", _weights(controlnet)), **_loading(controlnet)
-        )
+        control = ControlNetModel.from_pretrained(controlnet.network(), **_loading(controlnet))
         control.controlnet_cond_embedding = embed_once(control.controlnet_cond_embedding)
         return _load_pipeline(StableDiffusionControlNetPipeline, base, controlnet=control)
 
@@ -163,18 +161,13 @@ def _denoiser(key: tuple[Hashable, ...], load: Callable[[], Any], scheduler: Sch
 
 
 def _load_pipeline(kind: Any, model: Model, **components: Any) -> Any:
-    folder = model.folder("model_index.json", "*/*.json", "*/*.txt", "*/" + _weights(model))
     arguments = {**_loading(model), **components}
-    return kind.from_pretrained(folder, safety_checker=None, requires_safety_checker=False, **arguments)
+    return kind.from_pretrained(model.whole_pipeline(), safety_checker=None, requires_safety_checker=False, **arguments)
 
 
 def _loading(model: Model) -> dict[str, Any]:
     quieten()
     return {"dtype": dtype_of(model.ref), "variant": model.ref.variant, "use_safetensors": True}
-
-
-def _weights(model: Model) -> str:
-    return f"*.{model.ref.variant}.safetensors" if model.ref.variant else "*model.safetensors"
 
 
 def _frozen(pipe: Any) -> Any:

@@ -60,7 +60,7 @@ def _load(model: Model) -> Any:
     if model.ref.kind == "tiny":
         from pipeline.tiny.pose_net import load_body
 
-        body: Any = load_body(model.folder())
+        body: Any = load_body(model.network())
     else:
         from controlnet_aux.open_pose.body import Body
 

@@ -81,6 +81,14 @@ class Model:
             ) from error
         return Path(found) / prefix
 
+    def network(self) -> Path:
+        """The folder of a single network: its weights (of the variant), configuration and vocabulary."""
+        return self.folder("*.json", "*.txt", self._weights)
+
+    def whole_pipeline(self) -> Path:
+        """The folder of a diffusers pipeline, a subfolder per network; other formats of the same weights stay away."""
+        return self.folder("model_index.json", "*/*.json", "*/*.txt", f"*/{self._weights}")
+
     def file(self) -> Path:
         """The single file named by ``checkpoint``."""
         assert self.ref.checkpoint
@@ -88,6 +96,10 @@ class Model:
         if not path.is_file():
             raise UserError(f"model {self.ref.repo}: no file {self.ref.checkpoint} in {path.parent}")
         return path
+
+    @property
+    def _weights(self) -> str:
+        return f"*.{self.ref.variant}.safetensors" if self.ref.variant else "*model.safetensors"
 
     def _local(self) -> Path | None:
         """The folder of a shipped model or of a stand-in; None: the hub has to be asked."""

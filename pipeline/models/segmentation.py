@@ -27,7 +27,7 @@ def _load(model: Model) -> Any:
     if model.ref.kind == "tiny":
         from pipeline.tiny.sam import build_sam
 
-        sam = build_sam(model.folder())
+        sam = build_sam(model.network())
     else:
         import torch
         from segment_anything import sam_model_registry

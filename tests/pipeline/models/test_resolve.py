@@ -114,6 +114,32 @@ def test_the_hub_s_cache_serves_without_network(tmp_path: Path) -> None:
     assert Path(done.stdout.strip()) == snapshot, done.stderr
 
 
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_only_what_a_loader_reads_is_fetched(monkeypatch: pytest.MonkeyPatch, variant: str | None) -> None:
+    from fnmatch import fnmatch
+
+    import huggingface_hub
+
+    def fetch(repo: str, revision: str, allow_patterns: list[str]) -> str:
+        there = [
+            "model_index.json", "unet/config.json", "tokenizer/merges.txt", "v1-5-pruned.safetensors",
+            "unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.safetensors",
+            "unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.non_ema.safetensors",
+            "text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors",
+        ]  # fmt: skip
+        fetched.extend(name for name in there if any(fnmatch(name, pattern) for pattern in allow_patterns))
+        return "/there"
+
+    fetched: list[str] = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    Model(HUB.model_copy(update={"variant": variant})).whole_pipeline()
+    dot = f".{variant}" if variant else ""
+    assert fetched == [
+        "model_index.json", "unet/config.json", "tokenizer/merges.txt",
+        f"unet/diffusion_pytorch_model{dot}.safetensors", f"text_encoder/model{dot}.safetensors",
+    ]  # fmt: skip
+
+
 def test_a_checkpoint_is_one_file(tmp_path: Path) -> None:
     folder(tmp_path / "somebody" / "some-model", sam__pth=b"weights")
     model = Model(HUB.model_copy(update={"checkpoint": "sam.pth"}), str(tmp_path))
