@@ -75,6 +75,9 @@ def _run_flow(build: Build, workers: int | None, verbose: bool) -> None:
                 _import_libraries()  # while the server boots
                 server.wait()
                 os.environ["PREFECT_API_URL"] = server.url
+                os.environ.setdefault(
+                    "PREFECT_LOGGING_TO_API_ENABLED", "false"
+                )  # it is gone before the last line is sent
                 refresh_global_settings_context()
             elif not reachable(settings.api.url):
                 raise UserError(

@@ -22,6 +22,7 @@ os.environ |= {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "NO_COLOR": "1",
     "COLUMNS": "200",
 }

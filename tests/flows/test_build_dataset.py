@@ -1,0 +1,51 @@
+"""The flow's parameters are the build's options."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from toy_flow import open_toy
+from toy_stages import write_pictures
+
+from flows.build_dataset import BuildFailed, build_dataset, run_here
+from pipeline.config import BuildConfig, UserError
+
+
+def test_parameters_and_defaults_are_those_of_the_build_config() -> None:
+    parameters = {name: p.default for name, p in inspect.signature(build_dataset.fn).parameters.items()}
+    fields = {name: field.default for name, field in BuildConfig.model_fields.items()}
+    assert parameters.keys() == fields.keys() | {"workers"}
+    ours = {"sources", "manifest"}  # the examples, so that a deployment runs without parameters
+    assert {name: parameters[name] for name in fields if name not in ours} == {
+        name: default for name, default in fields.items() if name not in ours
+    }
+    assert (parameters["sources"], parameters["manifest"]) == (None, "manifests/v1.parquet")
+
+
+def test_a_wrong_parameter_is_the_user_s_mistake() -> None:
+    with pytest.raises(UserError, match="max_failure_rate: Input should be less than or equal to 1"):
+        build_dataset.fn(sources=["."], max_failure_rate=2)
+
+
+def test_scheduling_needs_a_flow_run(tmp_path: Path) -> None:
+    sources = write_pictures(tmp_path / "in", 1)
+    with pytest.raises(AssertionError, match=r"Build\.run"):
+        run_here(open_toy(str(sources), str(tmp_path / "m.parquet"), str(tmp_path / "work")), 1)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_build_with_a_problem_raises_it_and_keeps_what_is_good(tmp_path: Path) -> None:
+    from prefect import flow
+
+    sources = write_pictures(tmp_path / "in", 4)
+    (tmp_path / "broken").touch()
+    failing = {"fails": 2, "broken": str(tmp_path / "broken")}
+    build = open_toy(str(sources), str(tmp_path / "m.parquet"), str(tmp_path / "work"), subjects=failing)
+    with pytest.raises(BuildFailed, match="rows of stage subjects failed, more than --max-failure-rate"):
+        flow(name="failing")(lambda: run_here(build, 2))()
+    found = build.look()
+    assert build.complete(found)
+    assert build.written(found)
+    assert build.finish(found).rows > 0
