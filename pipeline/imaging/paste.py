@@ -25,11 +25,15 @@ def kept_area(mask: np.ndarray, margin: float) -> np.ndarray:
 
 
 def seam(kept: np.ndarray, feather: float) -> np.ndarray:
-    """The weight of the subject's pixels: 1 well inside, 0 well outside, a soft step at the edge.
+    """The weight of the subject's pixels: 0 outside, 1 well inside, rising from the edge inwards.
+
+    Inwards, because the outermost pixels of a figure hold some of the background that it was generated before; a step
+    to both sides would carry a rim of it into every variation.
 
     Args:
         kept: ``[H, W]`` bool.
-        feather: Standard deviation of the step, as a share of the side; 0: a hard edge.
+        feather: Width of the rise (standard deviation of the blur it is made of), as a share of the side; 0: a hard
+            edge.
 
     Returns:
         ``[H, W, 1]`` float32.
@@ -38,7 +42,8 @@ def seam(kept: np.ndarray, feather: float) -> np.ndarray:
 
     weight = kept.astype(np.float32)
     if feather > 0:
-        weight = cv2.GaussianBlur(weight, (0, 0), feather * kept.shape[0], borderType=cv2.BORDER_REPLICATE)
+        blurred = cv2.GaussianBlur(weight, (0, 0), feather * kept.shape[0], borderType=cv2.BORDER_REPLICATE)
+        weight *= np.clip(2 * blurred - 1, 0, 1)
     return weight[..., None]
 
 

@@ -44,7 +44,7 @@ class InpaintBackgrounds:
     seed: int
 
     name: ClassVar[str] = "inpaint_backgrounds"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row: ClassVar[type[Variation]] = Variation
     adds: ClassVar[tuple[str, ...]] = (
         "variation_id", "background_id", "background_prompt", "prompt", "negative_prompt", "background_seed", "attempt",

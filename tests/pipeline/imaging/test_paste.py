@@ -26,11 +26,11 @@ def test_without_feather_each_pixel_is_one_or_the_other() -> None:
 def test_the_feather_is_soft_at_the_edge_and_nowhere_else() -> None:
     image = paste(SUBJECT, PAINTED, seam(square(), 1 / 64)).astype(int)
     assert (image[26:38, 26:38] == (200, 40, 40)).all()
-    assert (image[:14] == (10, 10, 220)).all()
-    edge = image[32, 15:25, 0]
+    assert (image[~square()] == (10, 10, 220)).all()  # nothing of the rim outside
+    edge = image[32, 19:26, 0]
     assert (np.diff(edge) >= 0).all()
-    assert np.diff(edge).max() < 90  # of the 190 between the two: no step
-    assert edge[4] == pytest.approx(105, abs=45)
+    assert np.diff(edge).max() < 110  # of the 190 between the two: no step
+    assert 30 < edge[1] < 150
 
 
 def test_a_mask_at_the_border_is_not_feathered_there() -> None:
