@@ -77,7 +77,7 @@ class SourceSettings(_Model):
 
 
 class PoseSettings(_Model):
-    """``min_keypoints`` of 18; ``main_person_ratio``: how much larger (box area) the main person must be than the next."""
+    """``min_keypoints`` of 18; ``main_person_ratio``: how much larger the main person's box must be than the next's."""
 
     min_confidence: Share = 0.3
     min_keypoints: Annotated[int, Field(ge=1, le=18)] = 7

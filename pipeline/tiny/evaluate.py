@@ -1,7 +1,7 @@
 """``python -m pipeline.tiny.evaluate``: measures the shipped small models on held-out seeds.
 
-Prints the table of ``pipeline/tiny/weights/README.md`` and writes the figures to ``weights/evaluation.json``. No scene from
-seed 10,000,000 on was ever trained on.
+Prints the table of ``pipeline/tiny/weights/README.md`` and writes the figures to ``weights/evaluation.json``. No scene
+from seed 10,000,000 on was ever trained on.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 RECIPE = Recipe(steps=1500, batch_size=32, learning_rate=5e-4, warmup=100, decay=0.5)
 GREY = 128
+"""What the inpainting pipeline puts in place of what is to be repainted."""
 
 
 def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECIPE) -> None:
@@ -43,7 +44,8 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
     scheduler = noise_schedule()
     latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
     kept = loosened(renders.masks, work_dir / f"kept-{len(renders)}.npy")
-    masked = cached_latents(vae, _Masked(renders.images, kept), work_dir / "latents", "masked")
+    greyed = np.where(kept[..., None], renders.images, np.uint8(GREY))
+    masked = cached_latents(vae, greyed, work_dir / "latents", f"masked-{renders.first_seed}")
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:
         index = pick(renders, recipe.batch_size, generator)
@@ -91,16 +93,3 @@ def loosened(masks: np.ndarray, path: Path) -> np.ndarray:
         np.save(path.with_suffix(".tmp.npy"), found)
         path.with_suffix(".tmp.npy").replace(path)
     return np.load(path, mmap_mode="r+")
-
-
-class _Masked:
-    """Images with everything but the figure greyed out, as the inpainting pipeline hands them to the autoencoder."""
-
-    def __init__(self, images: np.ndarray, kept: np.ndarray) -> None:
-        self.images, self.kept = images, kept
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: slice) -> np.ndarray:
-        return np.where(self.kept[index][..., None], self.images[index], np.uint8(GREY))

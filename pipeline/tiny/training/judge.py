@@ -39,7 +39,7 @@ def _features(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def _feature(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Colours on an 8 x 8 grid with the figure filled in by the surroundings' mean, edges on a 4 x 4 grid, histograms."""
+    """Colours on an 8 x 8 grid, the figure filled in with the surroundings' mean; edges on a 4 x 4 grid; histograms."""
     visible = image[~mask].astype(np.float32)
     fill = visible.mean(axis=0) if len(visible) else np.zeros(3, np.float32)
     filled = np.where(mask[..., None], fill, image).astype(np.float32)
