@@ -63,7 +63,11 @@ def worker(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[su
     toy.deploy(name="toy-build", work_pool_name="spotdiff", print_next_steps=False)
     yield running
     running.terminate()
-    running.wait()
+    try:
+        running.wait(timeout=60)
+    except subprocess.TimeoutExpired:  # it waits for a flow run that was left behind
+        running.kill()
+        running.wait()
 
 
 def _wait_for_pool(name: str, log: Path, seconds: float = 90) -> None:

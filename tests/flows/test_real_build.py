@@ -88,7 +88,7 @@ def test_a_worker_builds_the_same_rows_in_other_shards(worker: object, built: tu
 def test_without_parameters_the_flow_takes_the_examples_and_their_poses(worker: object, tmp_path: Path) -> None:
     """As ``prefect deployment run build-dataset`` does, only smaller, and written elsewhere."""
     values = {
-        **ASKED, "limit": 1, "backgrounds": 1, "manifest": str(tmp_path / "m.parquet"), "work": str(tmp_path / "work")
+        **ASKED, "limit": 3, "backgrounds": 1, "manifest": str(tmp_path / "m.parquet"), "work": str(tmp_path / "work")
     }  # fmt: skip
     run: Any = run_deployment("build-dataset/build-dataset", parameters=values, timeout=600)
     assert run.state.is_completed(), run.state.message
