@@ -150,7 +150,7 @@ def bare_pipelines(config: BuildConfig, subjects: Recorded, variations: Recorded
     import torch
     from plain_script import load_inpaint, load_subjects
 
-    profile = open_build(config).profile
+    profile = load_profile(config.profile)
     folders = _folders(config)
     pipes = [
         (load_subjects(folders, profile.scheduler.name, profile.scheduler.options), subjects, _subject_call),
@@ -177,7 +177,7 @@ def bare_pipelines(config: BuildConfig, subjects: Recorded, variations: Recorded
 
 def plain_script(folder: Path, config: BuildConfig, subjects: Recorded, variations: Recorded) -> Clock:
     """The script in a process of its own, with torch's default threads."""
-    profile = open_build(config).profile
+    profile = load_profile(config.profile)
     (folder / "script").mkdir()
     for rows in subjects.batches:
         (folder / "script" / f"{rows[0].source_id}.png").write_bytes(rows[0].control)
@@ -273,7 +273,7 @@ def _copy(pipe: Any) -> Any:
 
 
 def _folders(config: BuildConfig) -> dict[str, str]:
-    models = open_build(config).profile.models
+    models = load_profile(config.profile).models
     root = config.models_root
     return {
         "base": str(Model(models.base, root).whole_pipeline()),

@@ -66,7 +66,8 @@ class Denoiser:
 
         def make() -> torch.Tensor:
             moved = pixels().to(vae.device, vae.dtype)
-            return vae.encode(moved).latent_dist.mode() * vae.config.scaling_factor
+            # plain layout again: the UNet would take over the autoencoder's, in which it is slower
+            return (vae.encode(moved).latent_dist.mode() * vae.config.scaling_factor).contiguous()
 
         with torch.inference_mode():
             return self._latents.get(key, make)
@@ -171,7 +172,10 @@ def _loading(model: Model) -> dict[str, Any]:
 
 
 def _frozen(pipe: Any) -> Any:
+    import torch
+
     pipe.to(device())
+    pipe.vae.to(memory_format=torch.channels_last)  # decodes a quarter faster; makes no difference to the UNets
     for part in pipe.components.values():
         if hasattr(part, "requires_grad_"):
             part.eval().requires_grad_(False)
