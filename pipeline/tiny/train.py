@@ -82,6 +82,20 @@ def _clip_image(out: Path, work: Path, scenes: int, overrides: Overrides) -> Non
     clip.train_image(out / "clip", work, load_renders(work, scenes), _with(clip.IMAGE_RECIPE, overrides))
 
 
+def _pose(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import pose
+    from pipeline.tiny.training.renders import load_renders
+
+    pose.train(out / "pose", work, load_renders(work, scenes), _with(pose.RECIPE, overrides))
+
+
+def _sam(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import sam
+    from pipeline.tiny.training.renders import load_renders
+
+    sam.train(out / "sam", work, load_renders(work, scenes), _with(sam.RECIPE, overrides))
+
+
 def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     from pipeline.tiny.training import diffusion
     from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
@@ -116,6 +130,8 @@ _TRAINERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
     Model.AUTOENCODER: _autoencoder,
     Model.CLIP_TEXT: _clip_text,
     Model.CLIP_IMAGE: _clip_image,
+    Model.POSE: _pose,
+    Model.SAM: _sam,
     Model.DIFFUSION: _diffusion,
     Model.INPAINTING: _inpainting,
     Model.DECODER: _decoder,

@@ -12,6 +12,17 @@ def generator_of(generator: torch.Generator) -> np.random.Generator:
     return np.random.default_rng(int(torch.randint(1 << 62, (1,), generator=generator)))
 
 
+MIRRORED = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
+"""Which OpenPose joint each one becomes in a mirror."""
+
+
+def mirror(image: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture [S, S, 3] and its people [P, 18, 3] as a mirror shows them; missing joints stay all zero."""
+    turned = keypoints[:, MIRRORED].copy()
+    turned[..., 0] = np.where(turned[..., 2] != 0, 1 - turned[..., 0], turned[..., 0])
+    return image[:, ::-1], turned
+
+
 def degrade(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blur, noise, JPEG and shifts of colour, each in a random share of the pictures.
 

@@ -30,7 +30,7 @@ from pipeline.tiny.training.save import save_half
 
 logger = logging.getLogger(__name__)
 
-RECIPE = Recipe(steps=1500, batch_size=32, learning_rate=5e-4, warmup=100, decay=0.5)
+RECIPE = Recipe(steps=2000, batch_size=32, learning_rate=5e-4, warmup=100, decay=0.5, mixed_precision=True)
 GREY = 128
 """What the inpainting pipeline puts in place of what is to be repainted."""
 

@@ -22,6 +22,8 @@ class Recipe:
     """How one model is trained; the shipped values stand in each module and in ``weights/README.md``.
 
     ``decay`` is the share of the steps, at the end, over which the learning rate falls to zero.
+    ``mixed_precision`` computes forward passes in bfloat16 where that is safe and the CPU has instructions for it
+    (where it has none, bfloat16 is many times slower); weights stay float32.
     """
 
     steps: int
@@ -33,6 +35,7 @@ class Recipe:
     weight_decay: float = 0.01
     ema: float = 0.999
     clip: float = 1.0
+    mixed_precision: bool = False
     checkpointing_steps: int = 250
 
     def rate(self, step: int) -> float:
@@ -66,13 +69,15 @@ def fit(
     path = work_dir / f"{name}.pt"
     first = _resume(path, model, average, optimizer)
     model.train()
+    half = recipe.mixed_precision and torch.cpu._is_avx512_bf16_supported()
     begun = time.monotonic()
     seen: dict[str, float] = {}
     for step in range(first, recipe.steps):
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        parts = losses(model, generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            parts = losses(model, generator)
         total = torch.stack(list(parts.values())).sum()
         if not torch.isfinite(total):
             raise FloatingPointError(f"{name}: the loss is not finite at step {step}; last checkpoint: {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,9 +76,8 @@ def _rounds(profile: Profile, name: str) -> Any:
     return next(stage for stage in recipe(profile, config) if stage.name == name)
 
 
-def _generated(stage: Any, rows: Sequence[Any]) -> Iterator[Any]:
-    for batch in batches(rows, stage.batch_size):
-        yield from stage.finish(batch, stage.denoise(batch))
+def _generated(stage: Any, rows: Sequence[Any]) -> list[Any]:
+    return [row for batch in batches(rows, stage.batch_size) for row in stage.finish(batch, stage.denoise(batch))]
 
 
 def _identity_seed(number: int) -> int:
