@@ -86,14 +86,16 @@ def _pose(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     from pipeline.tiny.training import pose
     from pipeline.tiny.training.renders import load_renders
 
-    pose.train(out / "pose", work, load_renders(work, scenes), _with(pose.RECIPE, overrides))
+    recipe = _with(pose.RECIPE, overrides)
+    pose.train(out / "pose", work, load_renders(work, scenes), recipe, pairs=min(pose.PAIRS, scenes))
 
 
 def _sam(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     from pipeline.tiny.training import sam
     from pipeline.tiny.training.renders import load_renders
 
-    sam.train(out / "sam", work, load_renders(work, scenes), _with(sam.RECIPE, overrides))
+    recipe = _with(sam.RECIPE, overrides)
+    sam.train(out / "sam", work, load_renders(work, scenes), recipe, pairs=min(sam.PAIRS, scenes))
 
 
 def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:

@@ -18,7 +18,7 @@ from pipeline.tiny.training.renders import EVALUATION_SEED, Renders, load_render
 logger = logging.getLogger(__name__)
 
 RECIPE = Recipe(steps=4000, batch_size=8, learning_rate=1.5e-3, warmup=100, decay=0.4)
-DECODER_RECIPE = Recipe(steps=6000, batch_size=8, learning_rate=1e-3, warmup=100, decay=0.6)
+DECODER_RECIPE = Recipe(steps=5000, batch_size=8, learning_rate=1e-3, warmup=100, decay=0.6, mixed_precision=True)
 KL_WEIGHT = 1e-5
 LATENT_NOISE = 0.1
 """Largest standard deviation of the noise that the decoder learns to forgive, in units of the latents' own."""
@@ -87,7 +87,7 @@ def polish(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = DEC
     vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
     latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
     vae.requires_grad_(False)
-    vae.decoder.requires_grad_(True)
+    vae.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
     vae.post_quant_conv.requires_grad_(True)
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:

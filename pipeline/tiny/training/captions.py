@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def attribute_values(scene: Scene) -> dict[str, str]:
     return {**scene.identity.attributes(), **scene.background.attributes()}
 
 
-def vocabulary(scenes: int = 20_000) -> dict[str, list[str]]:
+@cache
+def vocabulary(scenes: int = 5_000) -> dict[str, list[str]]:
     """The values that each attribute takes, sorted, from a sample of scenes."""
     values: dict[str, set[str]] = {}
     for seed in range(scenes):
@@ -51,6 +53,7 @@ def vocabulary(scenes: int = 20_000) -> dict[str, list[str]]:
     return {name: sorted(found) for name, found in sorted(values.items())}
 
 
+@cache
 def build_tokenizer(scenes: int = 3000) -> CLIPTokenizer:
     """A CLIP tokenizer whose merges were learned on captions, so that each word of the world is one token."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))

@@ -6,6 +6,7 @@ import numpy as np
 from skimage.feature import hog
 from sklearn.ensemble import ExtraTreesClassifier
 
+from pipeline.tiny.training.augment import degrade
 from pipeline.tiny.training.renders import Renders
 from pipeline.tiny.world.palette import CLOTHING, nearest
 from pipeline.tiny.world.render import sample_scene
@@ -21,12 +22,16 @@ _SHORT = 0.08
 
 
 class BackgroundJudge:
-    """Tells a background's kind from what is visible of it; trained on renders when made."""
+    """Tells a background's kind from what is visible of it; trained on renders when made, crisp ones and blurred ones:
+    a generated green wall has soft shades that no drawn one has, and is no forest for it.
+    """
 
     def __init__(self, renders: Renders) -> None:
         kinds = [sample_scene(renders.first_seed + i).background.kind for i in range(len(renders))]
         self._trees = ExtraTreesClassifier(400, random_state=0, n_jobs=1, max_features=0.1)
-        self._trees.fit(_features(renders.images, renders.masks), kinds)
+        soft = degrade(renders.images, np.random.default_rng(0))
+        features = [_features(images, renders.masks) for images in (renders.images, soft)]
+        self._trees.fit(np.concatenate(features), kinds * 2)
 
     def kinds(self, images: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Kinds [N] of images uint8 [N, 64, 64, 3] whose figures are masks bool [N, 64, 64]."""
