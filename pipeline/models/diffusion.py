@@ -150,7 +150,7 @@ def _denoiser(key: tuple[Hashable, ...], load: Callable[[], Any], scheduler: Sch
     def own() -> Denoiser:
         components = {
             **shared.pipe.components,
-            "scheduler": _scheduler(scheduler, shared.pipe.scheduler.config),
+            "scheduler": make_scheduler(scheduler, shared.pipe.scheduler.config),
             # a call leaves its padding behind in the tokenizer, where another thread's call would find it
             "tokenizer": copy.deepcopy(shared.pipe.tokenizer),
         }
@@ -182,7 +182,12 @@ def _frozen(pipe: Any) -> Any:
     return pipe
 
 
-def _scheduler(wanted: Scheduler, config: Any) -> Any:
+def make_scheduler(wanted: Scheduler, config: Any) -> Any:
+    """A profile's scheduler, made from the config of the repo's own.
+
+    Raises:
+        UserError: diffusers has no such scheduler, or it has no such option.
+    """
     import diffusers
 
     kind: Any = getattr(diffusers, wanted.name, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +24,21 @@ Matrix = dict[str, dict[str, Score | None]]
 
 @dataclass(frozen=True)
 class LeakageSettings:
-    """``max_rows``: of each fit and test together; a seeded draw where there are more."""
+    """Size of the effort.
+
+    Attributes:
+        folds: For pose and background, at most.
+        crossed_folds: Of poses and of backgrounds, for subjects.
+        max_rows: Rows that are probed; a seeded draw where there are more.
+        kind: Of the probes.
+        targets: What is read.
+    """
 
     folds: int = 5
     crossed_folds: int = 3
     max_rows: int = 2000
     kind: Kind = "linear"
+    targets: tuple[str, ...] = TARGETS
 
 
 def leakage(blocks: Blocks, factors: Factors, settings: LeakageSettings, seed: int) -> Matrix:
@@ -45,9 +53,11 @@ def leakage(blocks: Blocks, factors: Factors, settings: LeakageSettings, seed: i
     if len(factors) > settings.max_rows:
         rows = np.sort(np.random.default_rng(seed).choice(len(factors), settings.max_rows, replace=False))
         blocks, factors = blocks[rows], factors[rows]
-    folds = {target: _folds(target, factors, settings, seed) for target in TARGETS}
+    folds = {target: _folds(target, factors, settings, seed) for target in settings.targets}
     return {
-        name: {target: _score(block, target, factors, folds[target], settings.kind, seed) for target in TARGETS}
+        name: {
+            target: _score(block, target, factors, folds[target], settings.kind, seed) for target in settings.targets
+        }
         for name, block in blocks.named().items()
     }
 
@@ -86,25 +96,6 @@ def keypoints_within(predicted: np.ndarray, truth: np.ndarray, tolerance: float 
     seen = truth[..., 2] > 0
     near = np.linalg.norm(predicted[..., :2] - truth[..., :2], axis=-1) <= tolerance
     return float((near & seen).sum() / max(1, seen.sum()))
-
-
-def normalised(matrix: Matrix, full: Mapping[str, Score | None]) -> dict[str, dict[str, float | None]]:
-    """Each score between chance (0) and what a probe reads from all of CLIP (1); may exceed 1.
-
-    Args:
-        matrix: Of the judged blocks.
-        full: The same probes' scores on the frozen CLIP's tokens.
-    """
-    return {
-        block: {target: _share(score, full.get(target)) for target, score in row.items()}
-        for block, row in matrix.items()
-    }
-
-
-def _share(score: Score | None, full: Score | None) -> float | None:
-    if score is None or full is None or full.above_chance < 1e-6:
-        return None
-    return score.above_chance / full.above_chance
 
 
 def _folds(target: str, factors: Factors, settings: LeakageSettings, seed: int) -> list[Split] | None:

@@ -15,9 +15,8 @@ from spotdiff_model.judgement.leakage import (
     attribute_transfer,
     keypoints_within,
     leakage,
-    normalised,
 )
-from spotdiff_model.judgement.probes import Score, accuracy
+from spotdiff_model.judgement.probes import accuracy
 
 SETTINGS = LeakageSettings(folds=3)
 MLP = LeakageSettings(folds=2, crossed_folds=2, kind="mlp")
@@ -80,16 +79,6 @@ def test_what_a_small_split_cannot_tell_is_left_open():
     assert matrix["subject"]["subject"] is None
     assert matrix["subject"]["pose_id"] is None
     assert matrix["background"]["background"].value > 0.98
-
-
-def test_scores_are_normalised_between_chance_and_full_clip():
-    matrix = {"subject": {"pose": Score(0.1, 0.0), "background": Score(0.3, 0.1), "subject": Score(0.05, 0.1)}}
-    full = {"pose": Score(0.4, 0.0), "background": Score(0.9, 0.1), "subject": Score(0.1, 0.1)}
-    assert normalised(matrix, full)["subject"] == {
-        "pose": pytest.approx(0.25),
-        "background": pytest.approx(0.25),
-        "subject": None,  # CLIP itself knows nothing: there is nothing to compare with
-    }
 
 
 def test_attributes_are_read_on_subjects_that_no_probe_saw():

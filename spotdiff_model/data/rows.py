@@ -1,0 +1,157 @@
+"""The manifest's rows as arrays; pictures stay in the file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.config import UserError
+from pipeline.manifest.digest import RowsDigest
+from pipeline.manifest.read import Manifest
+from pipeline.manifest.schema import SCHEMA
+
+_TEXT = (
+    "variation_id", "source_id", "pose_id", "subject_id", "background_id", "split", "sha256",
+    "prompt", "subject_prompt", "background_prompt",
+)  # fmt: skip
+COLUMNS = (*_TEXT, "keypoints")
+"""What training reads, besides ``image``."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows of a manifest.
+
+    Attributes:
+        manifest: Where they are from.
+        numbers: ``[N]`` their places in it.
+        text: The text columns by name, each ``[N]`` of str.
+        keypoints: ``[N, 18, 3]`` float32.
+    """
+
+    manifest: Manifest
+    numbers: np.ndarray
+    text: dict[str, np.ndarray]
+    keypoints: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        """A text column, e.g. ``rows.subject_id``."""
+        if name in _TEXT:
+            return self.text[name]
+        raise AttributeError(name)
+
+    def select(self, chosen: np.ndarray) -> Rows:
+        """The rows at these places (or of this mask)."""
+        text = {name: values[chosen] for name, values in self.text.items()}
+        return Rows(self.manifest, self.numbers[chosen], text, self.keypoints[chosen])
+
+    def of_split(self, split: str) -> Rows:
+        """The rows of one split.
+
+        Raises:
+            UserError: There are none.
+        """
+        chosen = self.select(self.split == split)
+        if not len(chosen):
+            raise UserError(f"manifest {self.manifest.path}: no rows with split == {split!r}")
+        return chosen
+
+    def images(self, places: Sequence[int] | np.ndarray) -> Iterator[tuple[int, Image.Image]]:
+        """Pictures of these rows with their places, in the manifest's order.
+
+        Raises:
+            UserError: A picture does not fit its checksum.
+        """
+        wanted = {int(self.numbers[place]): int(place) for place in places}
+        at = 0
+        for batch in self.manifest.batches(["image"]):
+            for number in range(at, at + batch.num_rows):
+                if number in wanted:
+                    data = batch.column(0)[number - at]["bytes"].as_py()
+                    if hashlib.sha256(data).hexdigest() != self.sha256[wanted[number]]:
+                        raise UserError(
+                            f"manifest {self.manifest.path}: row {number}: sha256 is not that of the image; "
+                            "get the file again or build it again"
+                        )
+                    yield wanted[number], Image.open(io.BytesIO(data)).convert("RGB")
+            at += batch.num_rows
+
+
+def read_rows(path: str, *, check: bool = True) -> Rows:
+    """Reads a manifest.
+
+    Args:
+        path: File or folder of parts.
+        check: Whether to prove it against the digest in its footer (reads all of it).
+
+    Raises:
+        UserError: Columns are missing, there are no rows, or the digest does not fit.
+    """
+    manifest = Manifest(path)
+    here = _columns(manifest)
+    missing = [name for name in (*COLUMNS, "image") if name not in here]
+    if missing:
+        raise UserError(f"manifest {path}: lacks the columns {', '.join(missing)}; `spotdiff validate` tells more")
+    digest = RowsDigest()
+    check = check and any("digest" in footer for footer in manifest.footers)
+    text: dict[str, list[str]] = {name: [] for name in _TEXT}
+    keypoints: list[Any] = []
+    for batch in manifest.batches(list(SCHEMA.names) if check and set(SCHEMA.names) <= here else list(COLUMNS)):
+        for row in batch.to_pylist():
+            for name, values in text.items():
+                values.append(row[name])
+            keypoints.append(row["keypoints"])
+            if check:
+                _add(digest, row, path)
+    if not keypoints:
+        raise UserError(f"manifest {path}: there are no rows")
+    if check and digest.value != manifest.digest:
+        raise UserError(
+            f"manifest {path}: its rows do not fit the digest in its footer (a changed or damaged file); "
+            "`spotdiff validate` names the rows"
+        )
+    columns = {name: np.asarray(values, dtype=np.str_) for name, values in text.items()}
+    return Rows(manifest, np.arange(len(keypoints)), columns, np.asarray(keypoints, np.float32))
+
+
+def check_trainable(rows: Rows) -> None:
+    """Whether reference and target can be different pictures of one subject, and subjects can be told apart.
+
+    Raises:
+        UserError: One subject only, or no subject occurs before two backgrounds.
+    """
+    subjects = np.unique(rows.subject_id)
+    path = rows.manifest.path
+    if len(subjects) < 2:
+        raise UserError(
+            f"manifest {path}: split 'train' has one subject only ({subjects[0]}); training tells subjects apart, so "
+            "build with at least two (--subjects)"
+        )
+    pairs = {*zip(rows.subject_id.tolist(), rows.background_id.tolist(), strict=True)}
+    if len(pairs) == len(subjects):
+        raise UserError(
+            f"manifest {path}: no subject stands before two backgrounds; reference and target must differ in it, so "
+            "build with at least two (--backgrounds)"
+        )
+
+
+def _columns(manifest: Manifest) -> set[str]:
+    for batch in manifest.batches(None, 1):
+        return set(batch.schema.names)
+    raise UserError(f"manifest {manifest.path}: there are no rows")
+
+
+def _add(digest: RowsDigest, row: dict[str, Any], path: str) -> None:
+    try:
+        digest.add(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"manifest {path}: a row cannot be read ({error}); `spotdiff validate` names it") from error

@@ -1,0 +1,66 @@
+"""Other views of a training picture: mirrored, turned, moved and scaled, the keypoints with it.
+
+A build has a few dozen poses; with each picture seen in another frame there are as many as pictures. Views are fixed by
+the picture's hash, so that what the frozen models make of them can be cached.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+VERSION = 1
+"""Raised when the views of a picture change, so that caches notice."""
+_MIRRORED = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
+_SCALE, _TURN, _SHIFT = 0.25, 0.21, 0.12
+"""Log of the zoom, radians, and image sides, each up to which a view may differ."""
+
+
+def view(image: Image.Image, keypoints: np.ndarray, sha256: str) -> tuple[Image.Image, np.ndarray]:
+    """Another view of a picture.
+
+    Args:
+        image: Square, RGB.
+        keypoints: ``[18, 3]``: x, y in 0..1, confidence.
+        sha256: Of the picture's bytes; settles the view.
+
+    Returns:
+        The picture (reflected where the view reaches beyond it) and its keypoints; those outside are missing, (0, 0, 0).
+    """
+    mirror, turn, offset = _placement(sha256)
+    if mirror:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return _warp(image, turn, offset), view_keypoints(keypoints, sha256)
+
+
+def view_keypoints(keypoints: np.ndarray, sha256: str) -> np.ndarray:
+    """The keypoints ``[18, 3]`` of :func:`view`, without its picture."""
+    mirror, turn, offset = _placement(sha256)
+    points = np.array(keypoints, np.float32)
+    if mirror:
+        points = points[_MIRRORED]
+        points[:, 0] = 1 - points[:, 0]
+    there = points[:, 2] > 0
+    points[:, :2] = points[:, :2] @ turn.T + offset
+    points[~there | (points[:, :2] < 0).any(axis=1) | (points[:, :2] >= 1).any(axis=1)] = 0
+    return points
+
+
+def _placement(sha256: str) -> tuple[bool, np.ndarray, np.ndarray]:
+    """Whether mirrored; then the map ``p -> turn @ p + offset`` of places in image sides."""
+    rng = np.random.default_rng([int(sha256[:15], 16), VERSION])
+    mirror = bool(rng.random() < 0.5)
+    angle, zoom = rng.uniform(-_TURN, _TURN), np.exp(rng.uniform(-_SCALE, _SCALE))
+    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return mirror, turn, np.array([0.5, 0.5]) + rng.uniform(-_SHIFT, _SHIFT, 2) - turn @ np.array([0.5, 0.5])
+
+
+def _warp(image: Image.Image, turn: np.ndarray, offset: np.ndarray) -> Image.Image:
+    import cv2
+
+    side = image.width
+    moved = np.column_stack([turn, offset * side - 0.5 + turn @ np.array([0.5, 0.5])])  # pixels' middles are at .5
+    warped = cv2.warpAffine(
+        np.asarray(image), moved, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return Image.fromarray(warped)

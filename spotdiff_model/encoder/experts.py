@@ -1,0 +1,84 @@
+"""The experts, which spot what is not the subject, and the head that reads the subject. Our reconstruction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spotdiff_model.encoder.tokens import AttentionPooling, Neighbours, Stem
+
+JOINTS = 18
+_REACH = 1.5
+"""How far from its patch's middle a patch may place a joint, in patches."""
+
+
+class PoseExpert(nn.Module):
+    """Finds the keypoints by place, and makes f_p of nothing else.
+
+    Each patch, with its neighbours, says how likely it holds which joint, and where exactly; a joint is the mean of
+    what the patches say (soft-argmax). What is learned at one place holds everywhere, so a few dozen poses are enough,
+    where a regression from the whole picture would learn them by heart.
+    """
+
+    def __init__(self, layers: int, channels: int, width: int, grid: int, out: int) -> None:
+        super().__init__()
+        self.grid, self.out = grid, out
+        self.stem = Stem(layers, channels, width)
+        self.around = nn.ModuleList([Neighbours(width, grid) for _ in range(2)])
+        self.heat = nn.Linear(width, JOINTS)
+        self.offset = nn.Linear(width, 2 * JOINTS)
+        self.there = nn.Parameter(
+            torch.tensor([[0.0], [-1.0]]).repeat(1, JOINTS)
+        )  # log scale and shift of the evidence
+        self.embed = nn.Linear(3 * JOINTS, max(out - 3 * JOINTS, 1))
+        lines = (torch.arange(grid) + 0.5) / grid
+        places = torch.stack(torch.meshgrid(lines, lines, indexing="xy"), dim=-1).reshape(-1, 2)
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is seen of the pose.
+
+        Args:
+            tokens: ``[N, layers, 1 + grid * grid, channels]``; the first token has no place and is not used.
+
+        Returns:
+            Feature ``[N, out]``; keypoints ``[N, 18, 3]`` (x, y in 0..1, probability of being there); heat
+            ``[N, grid * grid, 18]``, the logarithm of how likely which patch holds a joint.
+        """
+        patches = self.stem(tokens[:, :, 1:])
+        for block in self.around:
+            patches = block(patches)
+        heat = self.heat(patches)
+        offset = torch.tanh(self.offset(patches)).unflatten(-1, (JOINTS, 2)) * (_REACH / self.grid)
+        chances = heat.log_softmax(dim=1)
+        where = torch.einsum("npj,npjc->njc", chances.exp(), offset + self.places[:, None])
+        there = torch.sigmoid(self.there[0].exp() * torch.logsumexp(heat, dim=1) + self.there[1])
+        keypoints = torch.cat([where, there[..., None]], dim=-1)
+        return self._feature(keypoints), keypoints, chances
+
+    def _feature(self, keypoints: Tensor) -> Tensor:
+        """The places as they are, to be read linearly, and bent ones, so that the removal also takes out curves."""
+        where, there = keypoints[..., :2], keypoints[..., 2:]
+        flat = torch.cat([(where - 0.5) * there * 4, there * 2 - 1], dim=-1).flatten(1)
+        return torch.cat([flat, torch.sin(2 * self.embed(flat))], dim=-1)[:, : self.out]
+
+
+class PooledExpert(nn.Module):
+    """A stem and an attention pooling: the background expert, and the subject head.
+
+    CLIP's own summary, its first token, is added by a linear map: what CLIP has learned from many more subjects than a
+    dataset holds.
+    """
+
+    def __init__(self, layers: int, channels: int, width: int, queries: int, out: int) -> None:
+        super().__init__()
+        self.stem = Stem(layers, channels, width)
+        self.pool = AttentionPooling(width, queries, out)
+        self.summary = nn.Linear(channels, out)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``[N, out]`` of tokens ``[N, layers, T, channels]``; each feature has mean square 1."""
+        summary = F.layer_norm(tokens[:, -1, 0], tokens.shape[-1:])
+        pooled = self.pool(self.stem(tokens)) + self.summary(summary)
+        return F.rms_norm(pooled, pooled.shape[-1:])

@@ -1,0 +1,29 @@
+"""``python -m spotdiff_model.evaluate --model DIR --manifest FILE``: does an encoder separate what it should?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from spotdiff_model.command import run, with_options
+from spotdiff_model.judgement.settings import EvaluateConfig, evaluate_config
+
+
+def main(**options: Any) -> None:
+    """Judges a subject encoder on rows that its training never saw: metrics.json, report.html and PNG plots.
+
+    Leakage probes, retrieval with a hard gallery, dependence of the blocks, generated pictures; beside raw CLIP,
+    closed-form erasure (LEACE) and, with --ablations, trainings that lack a part.
+    """
+    config = evaluate_config(**options)
+    from spotdiff_model.judgement.evaluation import evaluate
+    from spotdiff_model.judgement.report import table_text, verdict_text, write_report
+
+    judgement = evaluate(config, lambda text: typer.echo(f"... {text}", err=True))
+    write_report(judgement, config.folder)
+    typer.echo(f"{table_text(judgement)}\n\n{verdict_text(judgement)}\n\nreport: {config.folder / 'report.html'}")
+
+
+if __name__ == "__main__":
+    run(with_options(EvaluateConfig, main))

@@ -1,0 +1,240 @@
+"""The evaluation from its options to the finished judgement."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from pipeline.config import Profile
+from pipeline.manifest.footer import code_version
+from pipeline.manifest.read import Manifest
+from pipeline.models.clip import Clip, clip
+from pipeline.models.resolve import Model
+from spotdiff_model.config import profile_of
+from spotdiff_model.judgement import plots
+from spotdiff_model.judgement.ablations import ablation_runs, base_config, trained
+from spotdiff_model.judgement.blocks import Blocks
+from spotdiff_model.judgement.contenders import ClipFeatures, Contender, rivals
+from spotdiff_model.judgement.factors import Sample, read_sample
+from spotdiff_model.judgement.features import clip_features, encoded
+from spotdiff_model.judgement.generation import Eyes, judge_pictures
+from spotdiff_model.judgement.generator import embed_images, eyes_of, generate, load_dino
+from spotdiff_model.judgement.report import Judgement
+from spotdiff_model.judgement.requests import Request, RequestSettings, make_requests
+from spotdiff_model.judgement.scoring import Scores, ScoringSettings, score_contender
+from spotdiff_model.judgement.settings import EvaluateConfig
+from spotdiff_model.judgement.verdict import verdict
+
+if TYPE_CHECKING:
+    from spotdiff_model.encoder import SpotDiffEncoder
+
+Say = Callable[[str], None]
+"""Told what is being done."""
+_COPYING = "reference-same"
+_SHEET = 4
+_LIBRARIES = ("torch", "diffusers", "transformers", "scikit-learn", "concept-erasure", "numpy")
+
+
+def evaluate(config: EvaluateConfig, say: Say) -> Judgement:
+    """Judges an encoder on a manifest.
+
+    Raises:
+        UserError: Model, manifest or split are not to be had.
+    """
+    return _Evaluation(config, say).run()
+
+
+@dataclass
+class _Evaluation:
+    config: EvaluateConfig
+    say: Say
+
+    def run(self) -> Judgement:
+        config = self.config
+        encoder = self._encoder(config.model)
+        manifest = Manifest(config.manifest)
+        self.profile: Profile = profile_of(manifest.footer, config.manifest)
+        self.seeds = list(range(config.seeds))
+        self.judged = read_sample(config.manifest, config.split, config.max_rows)
+        self.fitted = read_sample(config.manifest, "train", config.fit_rows)
+        self.clip: Clip = clip(Model(self.profile.models.clip, config.models_root))
+        self.settings = ScoringSettings() if config.mlp else ScoringSettings(mlp=None)
+        self.requests: list[Request] = []
+        self.eyes: Eyes | None = None
+        if config.generation:
+            wanted = RequestSettings(config.subjects, config.backgrounds, config.poses, config.edits)
+            self.requests = make_requests(self.judged, wanted, seed=0)
+        ours, pictures = self._ours(encoder)
+        others = [self._score(contender) for contender in self._rivals()]
+        if config.ablations:
+            others += self._ablations()
+        more = {"dreambench": self._dreambench()} if config.dreambench else {}
+        digest = encoder.config.manifest_digest
+        factors = self.judged.factors
+        return Judgement(
+            title=config.model,
+            data={
+                "path": config.manifest,
+                "digest": manifest.digest,
+                "trained_on_it": digest == manifest.digest,
+                "split": config.split,
+                "rows": len(factors),
+                "subjects": len(set(factors.subject)),
+                "poses": len(set(factors.pose)),
+                "backgrounds": len(set(factors.background)),
+            },
+            protocol=self._protocol(),
+            ours=ours,
+            others=others,
+            verdict=verdict(ours, {scores.name: scores for scores in others}),
+            pictures=self._sheet(pictures) if pictures else None,
+            more=more,
+        )
+
+    def _encoder(self, model: str | Path) -> SpotDiffEncoder:
+        from spotdiff_model.encoder import SpotDiffEncoder
+
+        return SpotDiffEncoder.from_pretrained(model).with_models_root(self.config.models_root)
+
+    def _ours(self, encoder: SpotDiffEncoder) -> tuple[Scores, list[Image.Image]]:
+        blocks = [self._blocks([encoder], sample) for sample in (self.judged, self.fitted)]
+        remark = "The judged model; the spread is that of the judgement's seeds."
+        scores = self._score(Contender("ours", "ours (f_s)", remark, *blocks))
+        pictures = self._generate(self.config.model, scores) if self.requests else []
+        return scores, pictures
+
+    def _rivals(self) -> list[Contender]:
+        def features(sample: Sample) -> ClipFeatures:
+            self.say(f"CLIP features of {len(sample)} pictures")
+            return ClipFeatures(*clip_features(sample.images, self.clip), sample.factors)
+
+        return rivals(features(self.judged), features(self.fitted))
+
+    def _ablations(self) -> list[Scores]:
+        base = base_config(self.config.model, self.config.manifest)
+        if self.config.models_root:
+            base = base.model_copy(update={"models_root": self.config.models_root})
+        found = []
+        for ablation, trainings in ablation_runs(
+            base, self.seeds, self.config.folder / "ablations", self.config.ablation_steps
+        ):
+            folders = []
+            for training in trainings:
+                self.say(f"ablation {ablation.name}, seed {training.seed}: {training.max_train_steps} steps")
+                folders.append(trained(training))
+            encoders = [self._encoder(folder) for folder in folders]
+            blocks = [self._blocks(encoders, sample) for sample in (self.judged, self.fitted)]
+            remark = f"{ablation.remark} {trainings[0].max_train_steps} steps, one training per seed."
+            scores = self._score(Contender(ablation.name, ablation.title, remark, *blocks))
+            if ablation.name == _COPYING and self.requests:
+                self._generate(folders[0], scores)
+            found.append(scores)
+        return found
+
+    def _blocks(self, encoders: Sequence[SpotDiffEncoder], sample: Sample) -> list[Blocks]:
+        self.say(f"features of {len(sample)} pictures")
+        return [encoded(sample.images, encoder) for encoder in encoders]
+
+    def _score(self, contender: Contender) -> Scores:
+        self.say(f"probes, retrieval and dependence: {contender.title}")
+        return score_contender(contender, self.judged.factors, self.fitted.factors, self.settings, self.seeds)
+
+    def _generate(self, folder: str | Path, scores: Scores) -> list[Image.Image]:
+        """Pictures of all requests; their measures are added to the scores."""
+        from spotdiff_model.pipeline import SpotDiffPipeline
+
+        if self.eyes is None:
+            self.say("what generated pictures are looked at with")
+            self.eyes = eyes_of(self.profile, self.clip, self.config.models_root, self.config.dino)
+        pipe = SpotDiffPipeline.from_encoder(folder, self.config.models_root)
+        pictures = generate(pipe, self.requests, lambda done, total: self.say(f"pictures: {done} of {total}"))
+        measures = judge_pictures(self.requests, pictures, self.eyes)
+        scores.values.update({name: [value] for name, value in measures.items()})
+        return pictures
+
+    def _dreambench(self) -> dict[str, Any]:
+        """In the profile's CLIP, which metrics.json names: compare it with nothing else."""
+        import torch
+
+        from spotdiff_model.judgement.dreambench import read_subjects, score_dreambench
+        from spotdiff_model.pipeline import SpotDiffPipeline
+
+        config = self.config
+        assert config.dreambench
+        subjects = read_subjects(config.dreambench)
+        pipe = SpotDiffPipeline.from_encoder(config.model, config.models_root)
+
+        def make(reference: Image.Image, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
+            generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+            images: list[Image.Image] = pipe(
+                reference, prompt, num_images_per_prompt=len(seeds), generator=generators
+            ).images
+            return images
+
+        dino = load_dino(config.dino) if config.dino else None
+        return score_dreambench(
+            subjects,
+            make,
+            partial(embed_images, self.clip),
+            self.clip.text_features,
+            side=self.profile.sources.size,
+            images=config.dreambench_images,
+            dino=dino,
+            say=self.say,
+        )
+
+    def _sheet(self, pictures: Sequence[Image.Image]) -> bytes:
+        """The first subjects: reference, then everything generated from it."""
+        rows = []
+        for subject in list(dict.fromkeys(request.subject for request in self.requests))[:_SHEET]:
+            places = [at for at, request in enumerate(self.requests) if request.subject == subject]
+            reference = ("reference", self.requests[places[0]].reference)
+            made = [(f"{self.requests[at].part}: {self.requests[at].background}", pictures[at]) for at in places]
+            rows.append((subject, [reference, *made]))
+        return plots.picture_grid(rows)
+
+    def _protocol(self) -> dict[str, Any]:
+        config, profile = self.config, self.profile
+        wanted = RequestSettings(config.subjects, config.backgrounds, config.poses, config.edits)
+        return {
+            "reconstruction": "Subject encoder and protocol are our reconstruction; the paper's are not public.",
+            "seeds": self.seeds,
+            "rows": {"judged": len(self.judged), "fitted": len(self.fitted)},
+            "probes": {
+                "linear": {**vars(self.settings.linear), "model": "ridge (R2), logistic regression (accuracy)"},
+                "mlp": None if self.settings.mlp is None else {**vars(self.settings.mlp), "model": "64 hidden units"},
+                "held_out": {"pose, background": "subjects", "subject": "poses and backgrounds", "attributes": "all"},
+                "normalised": "between chance and all tokens of the frozen CLIP (256 principal components)",
+            },
+            "retrieval": {
+                "distance": "cosine",
+                "easy": "all pictures that share neither of the other two factors with the query",
+                "hard": "besides, all that have both other factors of the query, but not the judged one",
+            },
+            "dependence": "bias-corrected squared distance correlation, 500 rows, permutation p-values",
+            "clip": {**self.profile.models.clip.model_dump(), "preprocessing": "the repo's CLIPImageProcessor"},
+            "generation": self._generation_protocol(wanted) if self.requests else None,
+            "dino": config.dino or "not measured: no weights were named (--dino)",
+            "profile": profile.name,
+            "versions": {"spotdiff10k": code_version(), "python": platform.python_version()}
+            | {name: metadata.version(name) for name in _LIBRARIES},
+        }
+
+    def _generation_protocol(self, wanted: RequestSettings) -> dict[str, Any]:
+        judges = self.eyes.pixels if self.eyes else None
+        return {
+            **wanted.described(),
+            "pictures": len(self.requests),
+            "num_inference_steps": self.profile.subjects.num_inference_steps,
+            "guidance_scale": self.profile.subjects.guidance_scale,
+            "seed": 0,
+            "masks": "generated pictures: SAM at the found pose; references: the manifest's masks; outside grey 127",
+            "pixel_judges": {"ceilings": dict(judges.ceilings)} if judges else "none for this profile",
+        }

@@ -1,0 +1,102 @@
+"""From requests to pictures, through ``SpotDiffPipeline``; and what the pictures are judged with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline import prompts
+from pipeline.config import Profile, UserError
+from pipeline.imaging.skeleton import draw_pose
+from pipeline.models.clip import Clip
+from spotdiff_model.judgement.generation import Embed, Eyes
+from spotdiff_model.judgement.observe import Observer
+from spotdiff_model.judgement.pixels import JUDGED, SIDE, grow_judges
+from spotdiff_model.judgement.requests import Request
+
+if TYPE_CHECKING:
+    from spotdiff_model.pipeline import SpotDiffPipeline
+
+_BATCH = 16
+Progress = Callable[[int, int], None]
+"""Told how many pictures are done, of how many."""
+
+
+def generate(pipe: SpotDiffPipeline, requests: Sequence[Request], progress: Progress) -> list[Image.Image]:
+    """One picture per request, in order; each from the noise of its own seed, whatever shares its batch."""
+    import torch
+
+    pictures: dict[int, Image.Image] = {}
+    line_width = pipe.encoder.config.sampling.line_width
+    for posed in (False, True):
+        places = [at for at, request in enumerate(requests) if (request.pose is not None) == posed]
+        for start in range(0, len(places), _BATCH):
+            batch = places[start : start + _BATCH]
+            asked = [requests[at] for at in batch]
+            control = [draw_pose(r.pose, r.reference.width, line_width) for r in asked if r.pose is not None]
+            images = pipe(
+                [request.reference for request in asked],
+                [request.prompt for request in asked],
+                generator=[torch.Generator("cpu").manual_seed(request.seed) for request in asked],
+                **({"pose": control} if posed else {}),
+            ).images
+            pictures.update(zip(batch, images, strict=True))
+            progress(len(pictures), len(requests))
+    return [pictures[at] for at in range(len(requests))]
+
+
+def eyes_of(profile: Profile, clip: Clip, models_root: str | None, dino: str | None) -> Eyes:
+    """What a profile's pictures are looked at with.
+
+    Args:
+        profile: Its pose network and SAM; and whether it is of the miniature world (its bank's attributes tell).
+        clip: Its CLIP.
+        models_root: Folder in hub layout that stands in for the hub.
+        dino: Folder or hub id of a DINO in transformers' layout; None: not measured.
+    """
+    known = {name for entry in prompts.load(profile.subject_bank).entries for name in entry.attributes}
+    miniature = known.issuperset(JUDGED) and profile.sources.size == SIDE
+    return Eyes(
+        see=Observer(profile, models_root).see,
+        clip=partial(embed_images, clip),
+        text=clip.text_features,
+        dino=load_dino(dino) if dino else None,
+        pixels=grow_judges() if miniature else None,
+    )
+
+
+def embed_images(clip: Clip, images: Sequence[Image.Image]) -> np.ndarray:
+    """Unit vectors ``[N, D]`` of pictures of any sizes."""
+    return np.concatenate([clip.image_features(np.array(image)[None]) for image in images])
+
+
+def load_dino(name: str) -> Embed:
+    """DINO's class token as a unit vector.
+
+    Raises:
+        UserError: Its weights are not to be had.
+    """
+    import torch
+    from transformers import AutoImageProcessor, AutoModel
+
+    try:
+        processor: Any = AutoImageProcessor.from_pretrained(name)
+        model = AutoModel.from_pretrained(name, use_safetensors=True).eval()
+    except (OSError, ValueError) as error:
+        remedy = "name a folder in transformers' layout, or leave the option out"
+        raise UserError(f"--dino {name}: not on this machine and not to be had from the hub; {remedy}") from error
+
+    def embed(images: Sequence[Image.Image]) -> np.ndarray:
+        parts = []
+        for start in range(0, len(images), _BATCH):
+            inputs = processor(images=list(images[start : start + _BATCH]), return_tensors="pt")
+            with torch.inference_mode():
+                parts.append(model(**inputs).last_hidden_state[:, 0])
+        unit: np.ndarray = torch.nn.functional.normalize(torch.cat(parts).float(), dim=-1).numpy()
+        return unit
+
+    return embed

@@ -1,0 +1,116 @@
+"""The parts of the loss (our reconstruction), each a function of plain tensors. N pictures, D dimensions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def noise_prediction(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """Mean squared error of the UNet's prediction ``[B, C, h, w]``, as in latent diffusion (Rombach et al. 2022)."""
+    return F.mse_loss(predicted.float(), wanted.float())
+
+
+def orthogonality(subject: Tensor, *others: Tensor) -> Tensor:
+    """Mean squared cosine between each picture's f_s ``[N, D]`` and its other features ``[N, D']``.
+
+    Features of different widths are compared over the dimensions that both have. Small values prove little: see
+    :func:`cross_covariance` for what a linear probe would find.
+    """
+    parts = []
+    for other in others:
+        width = min(subject.shape[1], other.shape[1])
+        parts.append(F.cosine_similarity(subject[:, :width], other[:, :width], dim=1).square().mean())
+    return torch.stack(parts).mean()
+
+
+def keypoint_regression(found: Tensor, wanted: Tensor) -> Tensor:
+    """Smooth L1 of the places of the joints that are there, and cross-entropy of which are.
+
+    Args:
+        found: ``[N, 18, 3]``: x, y in 0..1, probability of being there.
+        wanted: ``[N, 18, 3]``: x, y, confidence; 0 = missing.
+    """
+    there = (wanted[..., 2] > 0).float()
+    distance = F.smooth_l1_loss(found[..., :2], wanted[..., :2], beta=0.02, reduction="none").sum(dim=-1)
+    place = (distance * there).sum() / there.sum().clamp(min=1)
+    presence = F.binary_cross_entropy(found[..., 2].clamp(1e-6, 1 - 1e-6), there)
+    return 20 * place + presence  # in units in which a joint one keypoint tolerance (0.05) off costs about 1
+
+
+def keypoint_patches(heat: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy of which patch holds which joint; soft-argmax alone begins very slowly.
+
+    Args:
+        heat: ``[N, grid * grid, 18]``: logarithm of each patch's chance.
+        wanted: ``[N, 18, 3]``: x, y in 0..1, confidence; 0 = missing.
+    """
+    grid = round(heat.shape[1] ** 0.5)
+    cell = (wanted[..., :2] * grid).long().clamp(0, grid - 1)
+    chosen = heat.gather(1, (cell[..., 1] * grid + cell[..., 0])[:, None])[:, 0]
+    there = (wanted[..., 2] > 0).float()
+    return -(chosen * there).sum() / there.sum().clamp(min=1)
+
+
+def agreement(features: Tensor, labels: Tensor, temperature: float = 0.1, positives: Tensor | None = None) -> Tensor:
+    """Supervised contrast (Khosla et al. 2020): features agree for equal labels and differ for others.
+
+    Args:
+        features: ``[N, D]``, compared by cosine.
+        labels: ``[N]`` integers.
+        temperature: Of the softmax over all other pictures.
+        positives: ``[N, N]`` bool; which pictures of equal label count as positives. The others of equal label are
+            left out: they are neither to be drawn near nor to be pushed away. Default: all.
+
+    Returns:
+        Mean over the pictures that have a positive; 0 where none has.
+    """
+    unit = F.normalize(features.float(), dim=1)
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    equal = (labels[:, None] == labels) & ~itself
+    positives = equal if positives is None else equal & positives
+    ignored = itself | (equal & ~positives)
+    logits = (unit @ unit.T / temperature).masked_fill(ignored, -torch.inf)
+    chances = logits - torch.logsumexp(logits, dim=1, keepdim=True)
+    count = positives.sum(dim=1)
+    per_picture = -chances.masked_fill(~positives, 0).sum(dim=1) / count.clamp(min=1)
+    return per_picture[count > 0].mean() if bool((count > 0).any()) else features.sum() * 0
+
+
+def cross_covariance(a: Tensor, b: Tensor) -> Tensor:
+    """How much of ``a`` ``[N, D]`` and ``b`` ``[N, D']`` is linearly shared: mean squared cross-correlation, times D.
+
+    0 for uncorrelated features. The expectation for independent ones, 1 / N per pair, is taken off.
+    """
+    n = len(a)
+    standard = [(x - x.mean(dim=0)) / x.std(dim=0, correction=0).clamp(min=1e-3) for x in (a.float(), b.float())]
+    shared = (standard[0].T @ standard[1] / n).square().mean() - 1 / n
+    return shared.clamp(min=0) * min(a.shape[1], b.shape[1])
+
+
+def hsic(a: Tensor, b: Tensor) -> Tensor:
+    """Normalised Hilbert-Schmidt independence criterion (Gretton et al. 2005; CKA's form), Gaussian kernels.
+
+    Sees dependence that is not linear, too. The bandwidth is the median distance.
+
+    Args:
+        a: ``[N, D]``.
+        b: ``[N, D']``.
+
+    Returns:
+        0 (independent) .. 1 (one determines the distances in the other).
+    """
+    k, m = (_centred_kernel(x.float()) for x in (a, b))
+    return (k * m).sum() / (k.square().sum() * m.square().sum()).sqrt().clamp(min=1e-8)
+
+
+def text_agreement(found: Tensor, wanted: Tensor) -> Tensor:
+    """One minus the cosine between the text features ``[N, D]`` of prompts with ``S*`` and with the words for it."""
+    return 1 - F.cosine_similarity(found.float(), wanted.float(), dim=1).mean()
+
+
+def _centred_kernel(x: Tensor) -> Tensor:
+    squared = (x[:, None] - x).square().sum(dim=-1)
+    kernel = torch.exp(-squared / squared.detach().median().clamp(min=1e-8))
+    return kernel - kernel.mean(dim=0) - kernel.mean(dim=1, keepdim=True) + kernel.mean()

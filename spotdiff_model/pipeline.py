@@ -1,0 +1,199 @@
+"""Pictures of a subject from one picture of it: the encoder before a frozen Stable Diffusion, as a diffusers pipeline."""
+
+# no postponed annotations: diffusers reads the types of __init__'s arguments
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DiffusionPipeline,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from PIL.Image import Image
+from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModel
+
+from pipeline.config import UserError
+from pipeline.models.device import dtype_of
+from pipeline.models.diffusion import make_scheduler
+from pipeline.models.resolve import Model
+from spotdiff_model.data.frozen import Diffusion, load_diffusion
+from spotdiff_model.data.tower import Tower, tower
+from spotdiff_model.encoder import SpotDiffEncoder
+from spotdiff_model.placeholder import encode, tokenize, with_placeholder
+
+LOADABLE_CLASSES["spotdiff_model"] = {"SpotDiffEncoder": ["save_pretrained", "from_pretrained"]}
+LORA = "unet_lora"
+"""Folder, in that of an encoder, of the LoRA that was trained with it."""
+
+
+class SpotDiffPipeline(DiffusionPipeline):
+    """``pipe(image, prompt="S* on a beach")``: new pictures of the subject of ``image``.
+
+    The denoising is diffusers' own (``StableDiffusionPipeline``, or with ``pose`` ``StableDiffusionControlNetPipeline``).
+    """
+
+    _optional_components = ["controlnet"]  # noqa: RUF012  (diffusers' way)
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: UNet2DConditionModel,
+        scheduler: KarrasDiffusionSchedulers,
+        image_encoder: CLIPVisionModel,
+        feature_extractor: CLIPImageProcessor,
+        encoder: SpotDiffEncoder,
+        controlnet: ControlNetModel | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
+            encoder=encoder,
+            controlnet=controlnet,
+        )
+
+    @classmethod
+    def from_encoder(cls, folder: str | Path, models_root: str | None = None) -> Self:
+        """The pipeline around a trained encoder: the base models that its config names, its LoRA put into the UNet.
+
+        Args:
+            folder: Output folder of a training, or an encoder's repo on the hub.
+            models_root: Folder in hub layout that stands in for the hub.
+
+        Raises:
+            UserError: The encoder or a base model is not to be had.
+        """
+        encoder = SpotDiffEncoder.from_pretrained(folder)
+        diffusion = load_diffusion(Model(encoder.config.models.base, models_root))
+        if (Path(folder) / LORA).is_dir():
+            diffusion.unet.load_lora_adapter(Path(folder) / LORA, prefix=None)
+            diffusion.unet.fuse_lora()
+            diffusion.unet.unload_lora()
+        return cls.around(encoder, diffusion, models_root)
+
+    @classmethod
+    def around(cls, encoder: SpotDiffEncoder, diffusion: Diffusion, models_root: str | None = None) -> Self:
+        """The pipeline around an encoder and a loaded Stable Diffusion."""
+        config = encoder.config
+        clip = tower(config, models_root)
+        control = None
+        if config.models.controlnet is not None:
+            model = Model(config.models.controlnet, models_root)
+            control = ControlNetModel.from_pretrained(
+                model.network(), dtype=dtype_of(model.ref), variant=model.ref.variant
+            )
+            control = control.to(diffusion.unet.device).eval().requires_grad_(False)
+        scheduler = make_scheduler(config.sampling.scheduler, diffusion.scheduler.config)
+        pipe = cls(
+            vae=diffusion.vae,
+            text_encoder=diffusion.text_encoder,
+            tokenizer=diffusion.tokenizer,
+            unet=diffusion.unet,
+            scheduler=scheduler,
+            image_encoder=clip.network,
+            feature_extractor=clip.processor,
+            encoder=encoder,
+            controlnet=control,
+        )
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    @torch.no_grad()
+    def subject_words(self, image: Image | Sequence[Image]) -> torch.Tensor:
+        """The pseudo-words ``[N, k, W]`` of N pictures."""
+        images = [image] if isinstance(image, Image) else list(image)
+        clip = Tower(self.image_encoder, self.feature_extractor, self.encoder.config.layers)
+        parameter = next(self.encoder.parameters())
+        return self.encoder(clip.tokens(images).to(parameter.device, parameter.dtype)).words
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Image | Sequence[Image] | None = None,
+        prompt: str | Sequence[str] = "S*",
+        *,
+        pose: Image | Sequence[Image] | None = None,
+        negative_prompt: str | None = None,
+        num_images_per_prompt: int = 1,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        words: torch.Tensor | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """New pictures of a subject.
+
+        Args:
+            image: One picture of the subject, or one per prompt.
+            prompt: With ``S*`` where the subject is meant; one per picture. Appended where it is missing.
+            pose: Control picture(s): the pose drawn by :func:`pipeline.imaging.skeleton.draw_pose`.
+            negative_prompt, num_inference_steps, guidance_scale: Default: as the dataset was made.
+            num_images_per_prompt, generator: As in diffusers; one generator, or one per picture that comes out.
+            words: From :meth:`subject_words`, instead of ``image``.
+            arguments: Go to the diffusers pipeline (``height``, ``output_type``, ``controlnet_conditioning_scale`` ...).
+
+        Returns:
+            diffusers' output: ``.images``.
+
+        Raises:
+            UserError: Neither image nor words, a pose without ControlNet, or ``S*`` does not fit.
+        """
+        if image is None and words is None:
+            raise UserError("image: none given; name one picture of the subject")
+        settings = self.encoder.config.sampling
+        prompts = [with_placeholder(p) for p in ([prompt] if isinstance(prompt, str) else prompt)]
+        words = self.subject_words(image) if words is None else words  # type: ignore[arg-type]
+        words = words.expand(len(prompts), -1, -1) if len(words) == 1 else words
+        if len(words) != len(prompts):
+            raise UserError(
+                f"{len(words)} pictures for {len(prompts)} prompts; give one picture, or one for each prompt"
+            )
+        pipe = self._denoiser(pose is not None)
+        if pose is not None:
+            arguments["image"] = pose
+        return pipe(
+            prompt_embeds=self.encode_prompts(prompts, words),
+            negative_prompt_embeds=self._negative(negative_prompt, len(prompts)),
+            num_images_per_prompt=num_images_per_prompt,
+            num_inference_steps=num_inference_steps or settings.num_inference_steps,
+            guidance_scale=settings.guidance_scale if guidance_scale is None else guidance_scale,
+            generator=generator,
+            **arguments,
+        )
+
+    def encode_prompts(self, prompts: Sequence[str], words: torch.Tensor) -> torch.Tensor:
+        """Prompt embeddings ``[N, T, D]`` with pseudo-words ``[N, k, W]`` at ``S*``."""
+        tokens = tokenize(self.tokenizer, prompts, self.encoder.config.num_words).to(self.text_encoder.device)
+        return encode(self.text_encoder, tokens, words.to(self.text_encoder.device))
+
+    def _negative(self, prompt: str | None, count: int) -> torch.Tensor:
+        text = self.encoder.config.sampling.negative_prompt if prompt is None else prompt
+        length = self.tokenizer.model_max_length
+        ids = self.tokenizer(text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+        states = self.text_encoder(ids.input_ids.to(self.text_encoder.device)).last_hidden_state
+        return states.expand(count, -1, -1)
+
+    def _denoiser(self, posed: bool) -> Any:
+        names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+        parts = {name: getattr(self, name) for name in names}
+        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        if posed and self.controlnet is None:
+            raise UserError("pose: this pipeline has no ControlNet; the profile of the training's manifest names none")
+        control = {"controlnet": self.controlnet} if posed else {}
+        pipe = (StableDiffusionControlNetPipeline if posed else StableDiffusionPipeline)(**parts, **control)
+        pipe.set_progress_bar_config(**getattr(self, "_progress_bar_config", {}))
+        return pipe

@@ -1,0 +1,28 @@
+"""A LoRA (Hu et al. 2021) on the keys and values of a UNet's cross-attention, through peft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+_TARGETS = r".*attn2\.to_[kv]"
+
+
+def add_lora(unet: Any, rank: int) -> None:
+    """Adds a trainable LoRA; rank 0: none. Everything else of the UNet stays frozen."""
+    if rank:
+        from peft import LoraConfig
+
+        unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=_TARGETS))
+
+
+def lora_parameters(unet: nn.Module) -> list[nn.Parameter]:
+    """What of the UNet is trained."""
+    return [parameter for parameter in unet.parameters() if parameter.requires_grad]
+
+
+def save_lora(unet: Any, folder: Path) -> None:
+    """Writes the LoRA as safetensors, as diffusers' ``load_lora_adapter`` reads it."""
+    unet.save_lora_adapter(folder, safe_serialization=True)

@@ -1,0 +1,89 @@
+"""What stands before the first step: rows, frozen features, a fresh encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoConfig
+
+from pipeline.config import Profile, UserError
+from pipeline.models.resolve import Model
+from spotdiff_model.config import EncoderConfig, TrainConfig, base_models, default_layers, profile_of, sampling
+from spotdiff_model.data.features import Features, Progress, features
+from spotdiff_model.data.frozen import Diffusion, load_diffusion
+from spotdiff_model.data.rows import Rows, check_trainable, read_rows
+from spotdiff_model.data.tower import tower_shape
+from spotdiff_model.encoder import SpotDiffEncoder
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a training works on.
+
+    Attributes:
+        profile: Of the manifest.
+        validation: Rows to show progress on; none of them is trained on, unless the manifest has a train split only.
+    """
+
+    profile: Profile
+    encoder: SpotDiffEncoder
+    diffusion: Diffusion
+    features: Features
+    validation: Rows
+
+
+def prepare(config: TrainConfig, progress: Progress) -> Prepared:
+    """Reads the manifest, fills the caches, makes the encoder.
+
+    Raises:
+        UserError: The manifest cannot be trained on, or a base model is not to be had.
+    """
+    rows = read_rows(config.manifest)
+    train = rows.of_split("train")
+    check_trainable(train)
+    profile = profile_of(rows.manifest.footer, config.manifest)
+    described = encoder_config(config, profile, rows.manifest.digest)
+    diffusion = load_diffusion(Model(described.models.base, config.models_root))
+    _check_schedule(diffusion, described)
+    frozen = features(train, config, described, diffusion, progress)
+    torch.manual_seed(config.seed)
+    encoder = SpotDiffEncoder(described).with_models_root(config.models_root)
+    encoder.aligner.start_at(diffusion.text_encoder.get_input_embeddings().weight.float().cpu())
+    held_out = rows.select(rows.split == "validation")
+    return Prepared(profile, encoder, diffusion, frozen, held_out if len(held_out) else train)
+
+
+def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) -> EncoderConfig:
+    """What the encoder of a training is like; sizes come from the configs of the base models.
+
+    Raises:
+        UserError: A layer that CLIP does not have.
+    """
+    clip = AutoConfig.from_pretrained(Model(profile.models.clip, config.models_root).network())
+    base = Model(profile.models.base, config.models_root).whole_pipeline()
+    text = AutoConfig.from_pretrained(base, subfolder="text_encoder")
+    channels, grid, count = tower_shape(getattr(clip, "vision_config", clip))
+    layers = config.layers or default_layers(count)
+    wrong = [layer for layer in layers if not -count - 1 <= layer <= count]
+    if wrong:
+        raise UserError(f"layers: {wrong[0]}: {profile.models.clip.repo} has hidden states 0 to {count}")
+    return EncoderConfig(
+        models=base_models(profile),
+        sampling=sampling(profile),
+        layers=layers,
+        channels=channels,
+        grid=grid,
+        word_dim=getattr(text, "text_config", text).hidden_size,
+        num_words=config.num_words,
+        width=config.width,
+        experts=config.experts,
+        project=config.project,
+        manifest_digest=manifest_digest,
+    )
+
+
+def _check_schedule(diffusion: Diffusion, described: EncoderConfig) -> None:
+    kind = diffusion.scheduler.config.prediction_type
+    if kind not in ("epsilon", "v_prediction", "sample"):
+        raise UserError(f"model {described.models.base.repo}: scheduler.prediction_type {kind!r} is not known")
