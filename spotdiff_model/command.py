@@ -1,4 +1,4 @@
-"""Command lines in the vocabulary of diffusers' training scripts (``--max_train_steps``), made from settings classes."""
+"""Command lines in the vocabulary of diffusers' scripts (``--max_train_steps``), made from settings classes."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     flag = f"--{name}/--no_{name}" if kind is bool else f"--{name}"
     shown = None if required or field.default is None else str(field.default)
     option = typer.Option(flag, help=field.description, show_default=shown or False)
-    annotation = Annotated[kind if required else kind | None, option]
+    wanted: Any = kind if required else kind | None
+    annotation = Annotated[wanted, option]
     default = inspect.Parameter.empty if required else None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

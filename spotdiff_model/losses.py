@@ -79,14 +79,13 @@ def agreement(features: Tensor, labels: Tensor, temperature: float = 0.1, positi
 
 
 def cross_covariance(a: Tensor, b: Tensor) -> Tensor:
-    """How much of ``a`` ``[N, D]`` and ``b`` ``[N, D']`` is linearly shared: mean squared cross-correlation, times D.
+    """How much of ``a`` ``[N, D]`` and ``b`` ``[N, D']`` is linearly shared: mean squared cross-correlation.
 
     0 for uncorrelated features. The expectation for independent ones, 1 / N per pair, is taken off.
     """
     n = len(a)
     standard = [(x - x.mean(dim=0)) / x.std(dim=0, correction=0).clamp(min=1e-3) for x in (a.float(), b.float())]
-    shared = (standard[0].T @ standard[1] / n).square().mean() - 1 / n
-    return shared.clamp(min=0) * min(a.shape[1], b.shape[1])
+    return ((standard[0].T @ standard[1] / n).square().mean() - 1 / n).clamp(min=0)
 
 
 def hsic(a: Tensor, b: Tensor) -> Tensor:
@@ -105,9 +104,15 @@ def hsic(a: Tensor, b: Tensor) -> Tensor:
     return (k * m).sum() / (k.square().sum() * m.square().sum()).sqrt().clamp(min=1e-8)
 
 
-def text_agreement(found: Tensor, wanted: Tensor) -> Tensor:
-    """One minus the cosine between the text features ``[N, D]`` of prompts with ``S*`` and with the words for it."""
-    return 1 - F.cosine_similarity(found.float(), wanted.float(), dim=1).mean()
+def text_agreement(found: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
+    """One minus the cosine between text features of prompts with ``S*`` and of those with the words for the subject.
+
+    Args:
+        found, wanted: ``[N, D]``.
+        mean: ``[D]``, of the dataset's prompts. Taken off both, so that what tells prompts apart counts, not what all
+            of them share.
+    """
+    return 1 - F.cosine_similarity(found.float() - mean, wanted.float() - mean, dim=1).mean()
 
 
 def _centred_kernel(x: Tensor) -> Tensor:

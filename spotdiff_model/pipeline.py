@@ -1,4 +1,4 @@
-"""Pictures of a subject from one picture of it: the encoder before a frozen Stable Diffusion, as a diffusers pipeline."""
+"""Pictures of a subject from one picture of it: encoder and frozen Stable Diffusion as a diffusers pipeline."""
 
 # no postponed annotations: diffusers reads the types of __init__'s arguments
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ LORA = "unet_lora"
 class SpotDiffPipeline(DiffusionPipeline):
     """``pipe(image, prompt="S* on a beach")``: new pictures of the subject of ``image``.
 
-    The denoising is diffusers' own (``StableDiffusionPipeline``, or with ``pose`` ``StableDiffusionControlNetPipeline``).
+    The denoising is diffusers' own (``StableDiffusionPipeline``; with ``pose`` ``StableDiffusionControlNetPipeline``).
     """
 
     _optional_components = ["controlnet"]  # noqa: RUF012  (diffusers' way)
@@ -144,7 +144,7 @@ class SpotDiffPipeline(DiffusionPipeline):
             negative_prompt, num_inference_steps, guidance_scale: Default: as the dataset was made.
             num_images_per_prompt, generator: As in diffusers; one generator, or one per picture that comes out.
             words: From :meth:`subject_words`, instead of ``image``.
-            arguments: Go to the diffusers pipeline (``height``, ``output_type``, ``controlnet_conditioning_scale`` ...).
+            arguments: Go to the diffusers pipeline (``output_type``, ``controlnet_conditioning_scale`` ...).
 
         Returns:
             diffusers' output: ``.images``.
@@ -156,7 +156,7 @@ class SpotDiffPipeline(DiffusionPipeline):
             raise UserError("image: none given; name one picture of the subject")
         settings = self.encoder.config.sampling
         prompts = [with_placeholder(p) for p in ([prompt] if isinstance(prompt, str) else prompt)]
-        words = self.subject_words(image) if words is None else words  # type: ignore[arg-type]
+        words = self.subject_words(image) if words is None else words
         words = words.expand(len(prompts), -1, -1) if len(words) == 1 else words
         if len(words) != len(prompts):
             raise UserError(

@@ -91,12 +91,13 @@ def _read(path: Path) -> tuple[list[str], np.ndarray]:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > size:
             raise ValueError("no header")
-        header = json.loads(file.read(length))
+        header: dict[str, Any] = json.loads(file.read(length))
     entry, keys = header[_NAME], json.loads(header["__metadata__"]["keys"])
     shape, start = tuple(entry["shape"]), 8 + length
     if start + entry["data_offsets"][1] != size or shape[0] != len(keys):
         raise ValueError(f"{size} bytes are not what its header says")
-    return keys, np.memmap(path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=start, shape=shape)
+    place: Any = path
+    return keys, np.memmap(place, dtype=_DTYPES[entry["dtype"]], mode="r", offset=start, shape=shape)
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

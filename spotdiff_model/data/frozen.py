@@ -31,7 +31,7 @@ class Diffusion:
     scheduler: Any
 
     def latents(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Scaled latents ``[N, C, h, w]`` of pictures of the VAE's size: the mode, no sample, so that they can be kept."""
+        """Scaled latents ``[N, C, h, w]`` of pictures of the VAE's size; no samples but the mode, to be kept."""
         import torch
         from diffusers.image_processor import VaeImageProcessor
 

@@ -70,7 +70,7 @@ class Pairs:
         return Batch(chosen, targets, viewed[0], viewed[1])
 
     def _block(self, rng: np.random.Generator) -> list[int]:
-        first = rng.choice(list(self._backgrounds))
+        first = rng.choice(np.unique(self.source))
         backgrounds = rng.permutation(self._backgrounds[first])[:2]
         second = rng.choice(self._sources[int(rng.choice(backgrounds))])
         shared = np.intersect1d(backgrounds, self._backgrounds[int(second)])
@@ -85,7 +85,7 @@ class Pairs:
         return block
 
     def _target(self, rng: np.random.Generator, place: int) -> int:
-        """Another picture of the subject: other pose and background if there is one, else other background, else any."""
+        """Another picture of the subject: other pose and background if there is one, else other background."""
         others = self._of_subject[int(self.subject[place])]
         elsewhere = self.background[others] != self.background[place]
         moved = self.source[others] != self.source[place]

@@ -25,7 +25,7 @@ def view(image: Image.Image, keypoints: np.ndarray, sha256: str) -> tuple[Image.
         sha256: Of the picture's bytes; settles the view.
 
     Returns:
-        The picture (reflected where the view reaches beyond it) and its keypoints; those outside are missing, (0, 0, 0).
+        The picture (reflected where the view reaches beyond it) and its keypoints; those outside are (0, 0, 0).
     """
     mirror, turn, offset = _placement(sha256)
     if mirror:

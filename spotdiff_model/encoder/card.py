@@ -12,9 +12,9 @@ TEMPLATE = """---
 
 # SpotDiff encoder
 
-Turns one picture of a subject into {{ num_words }} pseudo-words for the placeholder `S*` of a prompt, with the subject's
-pose and background taken out. Our reconstruction of SpotDiff (arXiv 2510.07340), of which only the abstract is known to
-us: layers, losses and settings are our own.
+Turns one picture of a subject into {{ num_words }} pseudo-words for the placeholder `S*` of a prompt, with the
+subject's pose and background taken out. Our reconstruction of SpotDiff (arXiv 2510.07340), of which only the abstract
+is known to us: layers, losses and settings are our own.
 
 | | |
 |---|---|

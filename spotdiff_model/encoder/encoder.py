@@ -145,8 +145,9 @@ class SpotDiffEncoder(
             raise UserError(f"model {model_id}: no {CONFIG_NAME}; name the output folder of a training")
         path = Path(model_id) / SAFETENSORS_SINGLE_FILE
         if not Path(model_id).is_dir():
-            hub = {"revision": revision, "cache_dir": cache_dir, "force_download": force_download}
-            path = Path(hf_hub_download(model_id, path.name, token=token, local_files_only=local_files_only, **hub))
+            hub: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "force_download": force_download}
+            hub |= {"token": token, "local_files_only": local_files_only}
+            path = Path(str(hf_hub_download(model_id, path.name, **hub)))
         if not path.is_file():
             raise UserError(f"model {model_id}: no {path.name}; name the output folder of a training that has ended")
         encoder = cls(config)

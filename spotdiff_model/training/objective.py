@@ -16,7 +16,7 @@ from spotdiff_model.data.features import Features
 from spotdiff_model.data.frozen import Diffusion
 from spotdiff_model.data.pairs import Batch
 from spotdiff_model.encoder import Spotted
-from spotdiff_model.placeholder import PLACEHOLDER, at_end, encode, tokenize
+from spotdiff_model.placeholder import PLACEHOLDER, Prompts, at_end, encode, tokenize
 from spotdiff_model.training.gather import gather
 
 Parts = dict[str, Tensor]
@@ -67,6 +67,7 @@ class Objective:
         prompts, numbers = np.unique(rows.background_prompt, return_inverse=True)
         texts = [prompt_template.format(subject=PLACEHOLDER, background=prompt) for prompt in prompts]
         self.prompts, self.prompt_numbers = tokenize(diffusion.tokenizer, texts, num_words), numbers.reshape(-1)
+        self.text_mean = torch.from_numpy(features.prompt_features_of(np.arange(len(rows))).mean(axis=0))
         self.labels = {
             name: torch.from_numpy(np.unique(getattr(rows, name), return_inverse=True)[1].reshape(-1))
             for name in ("subject_id", "background_id", "source_id")
@@ -126,28 +127,31 @@ class Objective:
 
     def _diffusion(self, words: Tensor, batch: Batch, step: Step, device: torch.device) -> Parts:
         """Noise prediction of the targets, whose prompts hold the references' words; agreement of the prompts."""
-        count = min(self.config.noise_batch_size, len(batch.targets))
-        targets = batch.targets[:count]
-        prompts = self.prompts
+        pairs = len(batch.targets)
+        count = min(self.config.noise_batch_size, pairs)
+        targets = batch.targets if "text" in self.weights else batch.targets[:count]
         numbers = torch.from_numpy(self.prompt_numbers[targets])
-        chosen = type(prompts)(prompts.ids[numbers], prompts.words[numbers]).to(device)
-        states = encode(self.diffusion.text_encoder, chosen, words[:count])
+        chosen = Prompts(self.prompts.ids[numbers], self.prompts.words[numbers]).to(device)
+        states = encode(self.diffusion.text_encoder, chosen, words[: len(targets)])
         parts: Parts = {}
         if "text" in self.weights:
             found = at_end(states, chosen.ids, self.diffusion.tokenizer.eos_token_id)
             wanted = torch.from_numpy(self.features.prompt_features_of(targets)).to(device)
-            parts["text"] = losses.text_agreement(found, wanted)
+            parts["text"] = losses.text_agreement(found, wanted, self.text_mean.to(device))
         if "noise" in self.weights:
-            latents = torch.from_numpy(self.features.latents_of(targets)).to(device)
-            noise, times = self._noise(latents.shape, step)
-            noise, times = noise.to(device), times.to(device)
-            scheduler: Any = self.diffusion.scheduler
-            noisy = scheduler.add_noise(latents, noise, times)
-            predicted = self.unet(noisy, times, encoder_hidden_states=states.to(noisy.dtype)).sample
-            kind = scheduler.config.prediction_type
-            wanted = scheduler.get_velocity(latents, noise, times) if kind == "v_prediction" else noise
-            parts["noise"] = losses.noise_prediction(predicted, latents if kind == "sample" else wanted)
+            parts["noise"] = self._denoising(states[:count], targets[:count], step)
         return parts
+
+    def _denoising(self, states: Tensor, targets: np.ndarray, step: Step) -> Tensor:
+        latents = torch.from_numpy(self.features.latents_of(targets)).to(states.device)
+        noise, times = (values.to(states.device) for values in self._noise(latents.shape, step))
+        scheduler: Any = self.diffusion.scheduler
+        noisy = scheduler.add_noise(latents, noise, times)
+        predicted = self.unet(noisy, times, encoder_hidden_states=states).sample
+        wanted = {"epsilon": noise, "sample": latents}.get(scheduler.config.prediction_type)
+        if wanted is None:
+            wanted = scheduler.get_velocity(latents, noise, times)
+        return losses.noise_prediction(predicted, wanted)
 
     def _noise(self, shape: torch.Size, step: Step) -> tuple[Tensor, Tensor]:
         """This device's part of the step's noise ``[B, C, h, w]`` and times ``[B]``, drawn for all devices at once."""

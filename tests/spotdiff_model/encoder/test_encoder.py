@@ -1,0 +1,84 @@
+"""The encoder as a module, and as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from pipeline.config import UserError, load_profile
+from spotdiff_model.config import EncoderConfig, base_models
+from spotdiff_model.encoder import SpotDiffEncoder
+
+
+def _config(**changes: object) -> EncoderConfig:
+    models = base_models(load_profile("tiny"))
+    sizes = {"layers": (1, 4), "channels": 192, "grid": 8, "word_dim": 128, "num_words": 3, "width": 16}
+    return EncoderConfig(**{"models": models, **sizes, **changes})
+
+
+def _tokens(count: int) -> torch.Tensor:
+    return torch.randn(count, 2, 65, 192, generator=torch.Generator().manual_seed(0))
+
+
+def test_shapes() -> None:
+    spotted = SpotDiffEncoder(_config())(_tokens(5))
+    assert spotted.subject.shape == spotted.pose.shape == spotted.background.shape == (5, 128)
+    assert spotted.keypoints.shape == (5, 18, 3)
+    assert spotted.words.shape == (5, 3, 128)
+    assert ((spotted.keypoints[..., 2] >= 0) & (spotted.keypoints[..., 2] <= 1)).all()
+
+
+def test_without_experts_there_is_nothing_to_take_out() -> None:
+    encoder = SpotDiffEncoder(_config(experts=False))
+    spotted = encoder(_tokens(5))
+    assert spotted.pose.shape == spotted.background.shape == (5, 0)
+    assert not spotted.keypoints.any()
+    assert not [name for name, _ in encoder.named_parameters() if "expert" in name]
+
+
+def test_the_pose_is_made_of_places_only() -> None:
+    """Keypoints follow when the patches' content is moved; CLIP's summary token has no say."""
+    encoder = SpotDiffEncoder(_config()).eval()
+    tokens = _tokens(4)
+    other = tokens.clone()
+    other[:, :, 0] += 1
+    assert torch.equal(encoder(tokens).pose, encoder(other).pose)
+    assert not torch.equal(encoder(tokens).subject, encoder(other).subject)
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    encoder = SpotDiffEncoder(_config(manifest_digest="abc")).eval()
+    spotted = encoder(_tokens(50))
+    encoder.removal.fit(spotted.raw_subject.detach(), spotted.interference.detach())
+    encoder.save_pretrained(tmp_path, model_card_kwargs={"metrics": {"R@1": 0.5}})
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    loaded = SpotDiffEncoder.from_pretrained(tmp_path)
+    assert loaded.config == encoder.config
+    for before, after in zip(encoder(_tokens(3)), loaded(_tokens(3)), strict=True):
+        assert torch.equal(before, after)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert "package:tiny/weights/clip" in card.text and "abc" in card.text and "| R@1 | 0.5 |" in card.text
+    assert "our reconstruction" in card.text.lower()
+
+
+def test_a_folder_that_is_no_encoder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config\.json"):
+        SpotDiffEncoder.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(_config().model_dump_json())
+    with pytest.raises(UserError, match=r"no model\.safetensors"):
+        SpotDiffEncoder.from_pretrained(tmp_path)
+
+
+def test_pictures_go_through_the_tower(weights: Path) -> None:
+    encoder = SpotDiffEncoder(_config()).eval()
+    images = [Image.new("RGB", (64, 64), color) for color in ("red", "blue", "green")]
+    spotted = encoder.encode_images(images, batch_size=2)
+    assert spotted.subject.shape == (3, 128)
+    alone = encoder.encode_images(images[2:])
+    assert torch.allclose(spotted.subject[2:], alone.subject, atol=1e-5)
+    with pytest.raises(UserError, match="8 x 8 patches of 192 channels"):
+        SpotDiffEncoder(_config(grid=16)).encode_images(images)

@@ -1,0 +1,80 @@
+"""The parts of the loss: what makes each small, and what does not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from spotdiff_model import losses
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_orthogonality_is_blind_to_leaks_that_cross_covariance_sees(generator: torch.Generator) -> None:
+    pose, subject = torch.randn(2, 256, 8, generator=generator)
+    nothing = torch.zeros_like(pose)
+    f_p, f_s = torch.cat([pose, nothing], 1), torch.cat([nothing, pose], 1)
+    assert losses.orthogonality(f_s, f_p) == 0
+    assert losses.cross_covariance(f_s[:, 8:], f_p[:, :8]) > 0.1
+    assert losses.cross_covariance(subject, f_p[:, :8]) < 0.01
+
+
+def test_hsic_sees_dependence_that_is_not_linear(generator: torch.Generator) -> None:
+    x, y = torch.rand(2, 200, 1, generator=generator) * 2 - 1
+    bent = (x.square() - x.square().mean()) * 3
+    assert losses.cross_covariance(bent, x) < 0.05
+    assert losses.hsic(bent, x) > 3 * losses.hsic(y, x)
+    assert losses.hsic(x, 5 * x + 1) == pytest.approx(1, abs=1e-4)
+
+
+def test_agreement_falls_as_equal_labels_come_together(generator: torch.Generator) -> None:
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    apart = torch.randn(6, 16, generator=generator)
+    together = torch.eye(16)[labels]
+    assert losses.agreement(together, labels) < 0.01 < losses.agreement(apart, labels)
+    assert losses.agreement(apart, torch.arange(6)) == 0
+
+
+def test_agreement_leaves_out_what_is_no_positive() -> None:
+    features = torch.eye(4)[[0, 0, 1, 2]].requires_grad_()
+    labels = torch.tensor([0, 0, 0, 1])
+    first_two = torch.zeros(4, 4, dtype=torch.bool)
+    first_two[0, 1] = first_two[1, 0] = True
+    loss = losses.agreement(features, labels, positives=first_two)
+    loss.backward()
+    assert features.grad is not None
+    assert features.grad[2].abs().sum() == 0
+    assert loss < losses.agreement(features, labels)
+
+
+def test_missing_keypoints_count_only_for_their_presence() -> None:
+    wanted = torch.zeros(1, 18, 3)
+    wanted[0, 0] = torch.tensor([0.5, 0.5, 1.0])
+    found = wanted.clone()
+    found[0, 5, :2] = 0.9
+    assert losses.keypoint_regression(found, wanted) == pytest.approx(0, abs=1e-4)
+    found[0, 0, 0] = 0.55
+    assert losses.keypoint_regression(found, wanted) == pytest.approx(0.8, abs=0.05)
+    found[0, 5, 2] = 1 - math.exp(-18)
+    assert losses.keypoint_regression(found, wanted) > 1
+
+
+def test_keypoint_patches_want_the_patch_under_the_joint() -> None:
+    wanted = torch.zeros(1, 18, 3)
+    wanted[0, 3] = torch.tensor([0.9, 0.1, 1.0])  # right column, top row: patch 1 of a 2 x 2 grid
+    heat = torch.full((1, 4, 18), -9.0)
+    heat[0, 1, 3] = 0
+    assert losses.keypoint_patches(heat, wanted) == 0
+    assert losses.keypoint_patches(heat.flip(1), wanted) == 9
+
+
+def test_text_agreement_counts_what_tells_prompts_apart() -> None:
+    mean = torch.full((8,), 10.0)
+    wanted = mean + torch.eye(8)[:2]
+    assert losses.text_agreement(wanted, wanted, mean) == pytest.approx(0, abs=1e-5)
+    assert losses.text_agreement(wanted.flip(0), wanted, mean) == pytest.approx(1, abs=1e-5)

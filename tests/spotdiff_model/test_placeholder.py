@@ -1,0 +1,71 @@
+"""Pseudo-words at S*: they stand where it stood, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from pipeline.config import UserError
+from spotdiff_model.placeholder import at_end, encode, tokenize, with_placeholder
+
+WORDS = 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer(weights: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(weights / "diffusion" / "tokenizer")
+
+
+@pytest.fixture(scope="module")
+def text_encoder(weights: Path) -> CLIPTextModel:
+    return CLIPTextModel.from_pretrained(weights / "diffusion" / "text_encoder", dtype=torch.float32).eval()
+
+
+def test_real_words_as_pseudo_words_change_nothing(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
+    """The embeddings of "a red cap" at S* give what the prompt with these words gives."""
+    ids = tokenizer("a red cap", add_special_tokens=False).input_ids
+    assert len(ids) == WORDS
+    words = text_encoder.get_input_embeddings().weight[ids][None]
+    prompts = tokenize(tokenizer, ["a person wearing S*, on a beach"], WORDS)
+    plain = tokenizer("a person wearing a red cap, on a beach", padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        found, wanted = encode(text_encoder, prompts, words), text_encoder(plain).last_hidden_state
+    assert torch.equal(found, wanted)
+    end = tokenizer.eos_token_id
+    assert torch.equal(at_end(found, prompts.ids, end), at_end(wanted, plain, end))
+
+
+def test_a_placeholder_that_the_tokenizer_would_split(tokenizer: CLIPTokenizer) -> None:
+    assert len(tokenizer("S*", add_special_tokens=False).input_ids) > 1
+    prompts = tokenize(tokenizer, ["S* and S*", "a S*"], WORDS)
+    assert prompts.words[0].tolist()[:9] == [-1, 0, 1, 2, -1, 0, 1, 2, -1]
+    assert prompts.words[1].tolist()[:6] == [-1, -1, 0, 1, 2, -1]
+    assert prompts.ids.shape == (2, tokenizer.model_max_length)
+
+
+def test_gradients_reach_the_words_and_the_hook_is_gone(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
+    words = torch.zeros(1, WORDS, text_encoder.config.hidden_size, requires_grad=True)
+    encode(text_encoder, tokenize(tokenizer, ["S*"], WORDS), words).square().sum().backward()
+    assert words.grad is not None and words.grad.abs().sum() > 0
+    assert not text_encoder.get_input_embeddings()._forward_hooks
+
+
+def test_prompts_without_a_placeholder_get_one(caplog: pytest.LogCaptureFixture) -> None:
+    assert with_placeholder("S* on a beach") == "S* on a beach"
+    with caplog.at_level(logging.WARNING):
+        assert with_placeholder("on a beach ") == "on a beach, S*"
+        assert with_placeholder("") == "S*"
+    assert "prompt without S*: taken as 'on a beach, S*'" in caplog.text
+
+
+def test_a_placeholder_that_does_not_fit(tokenizer: CLIPTokenizer, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UserError, match=r"S\* stands for 3 words, which end beyond the 48 tokens"):
+        tokenize(tokenizer, ["red " * 45 + "S*"], WORDS)
+    with caplog.at_level(logging.WARNING):
+        prompts = tokenize(tokenizer, ["S* " + "red " * 60], WORDS)
+    assert prompts.ids[0, -1] == tokenizer.eos_token_id
+    assert "cut to 48 tokens" in caplog.text
