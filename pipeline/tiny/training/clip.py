@@ -30,7 +30,7 @@ from pipeline.tiny.training.save import save_half
 from pipeline.tiny.world.render import sample_scene
 
 TEXT_RECIPE = Recipe(steps=800, batch_size=64, learning_rate=1e-3, warmup=100)
-IMAGE_RECIPE = Recipe(steps=4000, batch_size=96, learning_rate=1e-3, warmup=200)
+IMAGE_RECIPE = Recipe(steps=500, batch_size=96, learning_rate=1e-3, warmup=200)
 WIDTH = 128
 
 
