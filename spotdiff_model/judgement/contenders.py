@@ -46,12 +46,13 @@ class ClipFeatures:
     factors: Factors
 
 
-def rivals(judged: ClipFeatures, fitted: ClipFeatures, width: int = 256) -> list[Contender]:
+def rivals(judged: ClipFeatures, fitted: ClipFeatures, seeds: Sequence[int], width: int = 256) -> list[Contender]:
     """Everybody who needs no training.
 
     Args:
         judged: Of the judged split.
         fitted: Of rows of the training split: the token's principal components and the erasure are fitted there.
+        seeds: Of the random features, drawn anew for each.
         width: Principal components that are kept of the tokens.
     """
     components = PCA(min(width, *fitted.tokens.shape), svd_solver="randomized", random_state=0)
@@ -59,7 +60,6 @@ def rivals(judged: ClipFeatures, fitted: ClipFeatures, width: int = 256) -> list
     tokens = components.transform(judged.tokens.astype(np.float32)).astype(np.float64)
     known = concepts(fitted.factors)
     oracle = concepts(judged.factors)
-    noise = np.random.default_rng(0)
 
     def erased(fit: np.ndarray, truth: np.ndarray) -> tuple[Blocks, Blocks]:
         return Blocks(erase(fit, truth, judged.embeddings)), Blocks(erase(fit, truth, fitted.embeddings))
@@ -85,13 +85,18 @@ def rivals(judged: ClipFeatures, fitted: ClipFeatures, width: int = 256) -> list
             "Not a fair rival: it is told pose and background of the very pictures that it is judged on.",
             erased(judged.embeddings, oracle),
         ),
-        "random": (
-            "random features",
-            "Knows nothing: where it does not sit at chance, the judge is wrong.",
-            (Blocks(noise.normal(size=(len(tokens), 128))), Blocks(noise.normal(size=(len(fit_tokens), 128)))),
-        ),
     }
     return [
-        Contender(name, title, remark, [on_judged], [on_fitted])
-        for name, (title, remark, (on_judged, on_fitted)) in found.items()
+        *(Contender(name, title, remark, [ours], [theirs]) for name, (title, remark, (ours, theirs)) in found.items()),
+        Contender(
+            "random",
+            "random features",
+            "Knows nothing: where it does not sit at chance, the judge is wrong.",
+            [_noise(len(tokens), seed) for seed in seeds],
+            [_noise(len(fit_tokens), seed + len(seeds)) for seed in seeds],
+        ),
     ]
+
+
+def _noise(rows: int, seed: int, width: int = 128) -> Blocks:
+    return Blocks(np.random.default_rng([seed, rows]).normal(size=(rows, width)))

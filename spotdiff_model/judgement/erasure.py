@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from spotdiff_model.judgement.factors import Factors
@@ -26,7 +28,10 @@ def erase(fit: np.ndarray, known: np.ndarray, block: np.ndarray) -> np.ndarray:
         ``[N, D]``. On the rows of the fit no linear probe beats a constant.
     """
     import torch
-    from concept_erasure import LeaceEraser
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # it compiles a helper in a way that torch wants to drop
+        from concept_erasure import LeaceEraser
 
     eraser = LeaceEraser.fit(
         torch.from_numpy(np.asarray(fit, np.float64)),

@@ -115,7 +115,7 @@ class _Evaluation:
             self.say(f"CLIP features of {len(sample)} pictures")
             return ClipFeatures(*clip_features(sample.images, self.clip), sample.factors)
 
-        return rivals(features(self.judged), features(self.fitted))
+        return rivals(features(self.judged), features(self.fitted), self.seeds)
 
     def _ablations(self) -> list[Scores]:
         base = base_config(self.config.model, self.config.manifest)
@@ -196,7 +196,7 @@ class _Evaluation:
         for subject in list(dict.fromkeys(request.subject for request in self.requests))[:_SHEET]:
             places = [at for at, request in enumerate(self.requests) if request.subject == subject]
             reference = ("reference", self.requests[places[0]].reference)
-            made = [(f"{self.requests[at].part}: {self.requests[at].background}", pictures[at]) for at in places]
+            made = [(_caption(self.requests[at]), pictures[at]) for at in places]
             rows.append((subject, [reference, *made]))
         return plots.picture_grid(rows)
 
@@ -211,7 +211,7 @@ class _Evaluation:
                 "linear": {**vars(self.settings.linear), "model": "ridge (R2), logistic regression (accuracy)"},
                 "mlp": None if self.settings.mlp is None else {**vars(self.settings.mlp), "model": "64 hidden units"},
                 "held_out": {"pose, background": "subjects", "subject": "poses and backgrounds", "attributes": "all"},
-                "normalised": "between chance and all tokens of the frozen CLIP (256 principal components)",
+                "normalised": "between chance and the better of CLIP's embedding and its tokens (256 components)",
             },
             "retrieval": {
                 "distance": "cosine",
@@ -238,3 +238,7 @@ class _Evaluation:
             "masks": "generated pictures: SAM at the found pose; references: the manifest's masks; outside grey 127",
             "pixel_judges": {"ceilings": dict(judges.ceilings)} if judges else "none for this profile",
         }
+
+
+def _caption(request: Request) -> str:
+    return {"new_background": "", "new_pose": "new pose, ", "edit": "red hat, "}[request.part] + request.background

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,8 +73,7 @@ def picture_grid(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) 
         for column, (caption, picture) in enumerate(pictures):
             left = column * (_CELL + 6)
             canvas.paste(picture.convert("RGB").resize((_CELL, _CELL), Image.Resampling.NEAREST), (left, top + 14))
-            for line in range(2):
-                text = caption[line * 22 : (line + 1) * 22]
+            for line, text in enumerate(textwrap.wrap(caption, 21, max_lines=2, placeholder="…")):
                 draw.text((left + 2, top + 15 + _CELL + line * 12), text, fill=(90, 90, 90))
     buffer = io.BytesIO()
     canvas.save(buffer, "PNG")

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline import store
 from spotdiff_model.judgement import plots
-from spotdiff_model.judgement.contenders import FULL_CLIP
+from spotdiff_model.judgement.contenders import RAW
 from spotdiff_model.judgement.dependence import COSINE_REMARK
 from spotdiff_model.judgement.requests import PARTS
 from spotdiff_model.judgement.scoring import Scores, leakage_table
@@ -93,22 +93,22 @@ def verdict_text(judgement: Judgement) -> str:
 
 
 def _metrics(judgement: Judgement) -> dict[str, Any]:
-    full = _full(judgement)
+    raw = _raw(judgement)
     return {
         "format": 1,
         "model": judgement.title,
         "data": dict(judgement.data),
         "protocol": dict(judgement.protocol),
         "verdict": [asdict(line) for line in judgement.verdict],
-        "leakage": {kind: leakage_table(judgement.ours, full, kind) for kind in ("linear", "mlp")} if full else {},
+        "leakage": {kind: leakage_table(judgement.ours, raw, kind) for kind in ("linear", "mlp")},
         "contenders": {scores.name: scores.summary() for scores in judgement.everybody},
         "remarks": {"cosine": COSINE_REMARK},
         **judgement.more,
     }
 
 
-def _full(judgement: Judgement) -> Scores | None:
-    return next((scores for scores in judgement.others if scores.name == FULL_CLIP), None)
+def _raw(judgement: Judgement) -> list[Scores]:
+    return [scores for scores in judgement.others if scores.name in RAW]
 
 
 def _columns(judgement: Judgement) -> list[dict[str, Any]]:
@@ -121,10 +121,9 @@ def _columns(judgement: Judgement) -> list[dict[str, Any]]:
 
 
 def _plots(judgement: Judgement) -> list[dict[str, Any]]:
-    full = _full(judgement)
     found = []
     for kind, what in (("linear", "linear probes"), ("mlp", "small networks")):
-        table = leakage_table(judgement.ours, full, kind) if full else {}
+        table = leakage_table(judgement.ours, _raw(judgement), kind)
         if table:
             title = f"Leakage: {what}"
             text = (

@@ -22,6 +22,8 @@ from spotdiff_model.judgement.leakage import (
 )
 from spotdiff_model.judgement.retrieval import retrievals
 
+_NOTHING = 0.01
+"""Above chance: where full CLIP tells less of a target, there is nothing to compare with."""
 Metrics = dict[str, float]
 """Values by slash-separated name, e.g. ``leakage/linear/subject/pose`` or ``retrieval/subject/hard/recall_at_1``."""
 
@@ -124,24 +126,36 @@ def measure(blocks: Blocks, factors: Factors, settings: ScoringSettings, seed: i
     return found
 
 
-def leakage_table(scores: Scores, full: Scores, kind: str) -> dict[str, dict[str, dict[str, float | None]]]:
+def leakage_table(scores: Scores, raw: Sequence[Scores], kind: str) -> dict[str, dict[str, dict[str, float | None]]]:
     """The leakage matrix of a contender, seeds averaged.
+
+    Args:
+        scores: The contender's.
+        raw: Of the frozen CLIP, its embedding and its tokens: whichever tells more of a target is full CLIP there.
+        kind: Of the probes.
 
     Returns:
         By block and target: ``value``, ``chance``, and ``share``, the value between chance (0) and what the same probe
-        reads from all of CLIP's tokens (1); None where that is nothing.
+        reads from full CLIP (1); None where that is nothing.
     """
     table: dict[str, dict[str, dict[str, float | None]]] = {}
     for block in MATRIX:
         for target in TARGETS:
-            value, chance = (scores.mean(f"{part}/{kind}/{block}/{target}") for part in ("leakage", "chance"))
-            if value is None or chance is None:
+            above = _above_chance(scores, kind, block, target)
+            if above is None:
                 continue
-            most, at_chance = (full.mean(f"{part}/{kind}/subject/{target}") for part in ("leakage", "chance"))
-            range_ = None if most is None or at_chance is None else most - at_chance
-            share = max(0.0, value - chance) / range_ if range_ and range_ > 0.01 else None
-            table.setdefault(block, {})[target] = {"value": value, "chance": chance, "share": share}
+            most = max((_above_chance(each, kind, "subject", target) or 0.0 for each in raw), default=0.0)
+            table.setdefault(block, {})[target] = {
+                "value": scores.mean(f"leakage/{kind}/{block}/{target}"),
+                "chance": scores.mean(f"chance/{kind}/{block}/{target}"),
+                "share": above / most if most > _NOTHING else None,
+            }
     return table
+
+
+def _above_chance(scores: Scores, kind: str, block: str, target: str) -> float | None:
+    value, chance = (scores.mean(f"{part}/{kind}/{block}/{target}") for part in ("leakage", "chance"))
+    return None if value is None or chance is None else max(0.0, value - chance)
 
 
 def _attributes(
