@@ -62,7 +62,7 @@ def test_the_models_own_settings_are_the_base(tmp_path):
     (tmp_path / TRAIN_CONFIG).write_text(BASE.model_dump_json())
     found = base_config(str(tmp_path), "other.parquet")
     assert found.learning_rate == BASE.learning_rate and found.manifest == "other.parquet"
-    with pytest.raises(UserError, match="--ablations: no .*train_config.json"):
+    with pytest.raises(UserError, match=r"--ablations: no .*train_config\.json"):
         base_config(str(tmp_path / "none"), "v1.parquet")
     (tmp_path / TRAIN_CONFIG).write_text('{"manifest": "v1.parquet", "long_gone": 1}')
     with pytest.raises(UserError, match="not of this version"):
