@@ -14,7 +14,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
+from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES, LOADABLE_CLASSES
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from PIL.Image import Image
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModel
@@ -28,9 +28,11 @@ from spotdiff_model.data.tower import Tower, tower
 from spotdiff_model.encoder import SpotDiffEncoder
 from spotdiff_model.placeholder import encode, tokenize, with_placeholder
 
+# how diffusers saves and loads a part that is neither its own nor transformers'
 LOADABLE_CLASSES["spotdiff_model"] = {"SpotDiffEncoder": ["save_pretrained", "from_pretrained"]}
-LORA = "unet_lora"
-"""Folder, in that of an encoder, of the LoRA that was trained with it."""
+ALL_IMPORTABLE_CLASSES["SpotDiffEncoder"] = ["save_pretrained", "from_pretrained"]
+LORA, LORA_WEIGHTS = "unet_lora", "pytorch_lora_weights.safetensors"
+"""Folder, in that of an encoder, and file of the LoRA that was trained with it."""
 
 
 class SpotDiffPipeline(DiffusionPipeline):
@@ -80,7 +82,8 @@ class SpotDiffPipeline(DiffusionPipeline):
         encoder = SpotDiffEncoder.from_pretrained(folder)
         diffusion = load_diffusion(Model(encoder.config.models.base, models_root))
         if (Path(folder) / LORA).is_dir():
-            diffusion.unet.load_lora_adapter(Path(folder) / LORA, prefix=None)
+            weights = {"weight_name": LORA_WEIGHTS, "use_safetensors": True}
+            diffusion.unet.load_lora_adapter(Path(folder) / LORA, prefix=None, **weights)
             diffusion.unet.fuse_lora()
             diffusion.unet.unload_lora()
         return cls.around(encoder, diffusion, models_root)
