@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from pipeline.config import Profile
-from pipeline.manifest.footer import code_version
 from pipeline.manifest.read import Manifest
 from pipeline.models.clip import Clip, clip
 from pipeline.models.resolve import Model
@@ -26,8 +23,9 @@ from spotdiff_model.judgement.factors import Sample, read_sample
 from spotdiff_model.judgement.features import clip_features, encoded
 from spotdiff_model.judgement.generation import Eyes, judge_pictures
 from spotdiff_model.judgement.generator import embed_images, eyes_of, generate, load_dino
+from spotdiff_model.judgement.protocol import protocol, wanted_pictures
 from spotdiff_model.judgement.report import Judgement
-from spotdiff_model.judgement.requests import Request, RequestSettings, make_requests
+from spotdiff_model.judgement.requests import Request, make_requests
 from spotdiff_model.judgement.scoring import Scores, ScoringSettings, score_contender
 from spotdiff_model.judgement.settings import EvaluateConfig
 from spotdiff_model.judgement.verdict import verdict
@@ -39,7 +37,6 @@ Say = Callable[[str], None]
 """Told what is being done."""
 _COPYING = "reference-same"
 _SHEET = 4
-_LIBRARIES = ("torch", "diffusers", "transformers", "scikit-learn", "concept-erasure", "numpy")
 
 
 def evaluate(config: EvaluateConfig, say: Say) -> Judgement:
@@ -69,8 +66,7 @@ class _Evaluation:
         self.requests: list[Request] = []
         self.eyes: Eyes | None = None
         if config.generation:
-            wanted = RequestSettings(config.subjects, config.backgrounds, config.poses, config.edits)
-            self.requests = make_requests(self.judged, wanted, seed=0)
+            self.requests = make_requests(self.judged, wanted_pictures(config), seed=0)
         ours, pictures = self._ours(encoder)
         others = [self._score(contender) for contender in self._rivals()]
         if config.ablations:
@@ -90,7 +86,13 @@ class _Evaluation:
                 "poses": len(set(factors.pose)),
                 "backgrounds": len(set(factors.background)),
             },
-            protocol=self._protocol(),
+            protocol=protocol(
+                config,
+                self.profile,
+                self.settings,
+                {"judged": len(self.judged), "fitted": len(self.fitted), "pictures": len(self.requests)},
+                self.eyes.pixels if self.eyes else None,
+            ),
             ours=ours,
             others=others,
             verdict=verdict(ours, {scores.name: scores for scores in others}),
@@ -121,26 +123,27 @@ class _Evaluation:
         base = base_config(self.config.model, self.config.manifest)
         if self.config.models_root:
             base = base.model_copy(update={"models_root": self.config.models_root})
-        found = []
-        for ablation, trainings in ablation_runs(
-            base, self.seeds, self.config.folder / "ablations", self.config.ablation_steps
-        ):
-            folders = []
+        runs = list(ablation_runs(base, self.seeds, self.config.folder / "ablations", self.config.ablation_steps))
+        folders: list[Path] = []
+        for ablation, trainings in runs:
             for training in trainings:
                 self.say(f"ablation {ablation.name}, seed {training.seed}: {training.max_train_steps} steps")
                 folders.append(trained(training))
-            encoders = [self._encoder(folder) for folder in folders]
-            blocks = [self._blocks(encoders, sample) for sample in (self.judged, self.fitted)]
+        encoders = [self._encoder(folder) for folder in folders]
+        judged, fitted = (self._blocks(encoders, sample) for sample in (self.judged, self.fitted))
+        found = []
+        for number, (ablation, trainings) in enumerate(runs):
+            own = slice(number * len(self.seeds), (number + 1) * len(self.seeds))
             remark = f"{ablation.remark} {trainings[0].max_train_steps} steps, one training per seed."
-            scores = self._score(Contender(ablation.name, ablation.title, remark, *blocks))
+            scores = self._score(Contender(ablation.name, ablation.title, remark, judged[own], fitted[own]))
             if ablation.name == _COPYING and self.requests:
-                self._generate(folders[0], scores)
+                self._generate(folders[own][0], scores)
             found.append(scores)
         return found
 
     def _blocks(self, encoders: Sequence[SpotDiffEncoder], sample: Sample) -> list[Blocks]:
         self.say(f"features of {len(sample)} pictures")
-        return [encoded(sample.images, encoder) for encoder in encoders]
+        return encoded(sample.images, encoders)
 
     def _score(self, contender: Contender) -> Scores:
         self.say(f"probes, retrieval and dependence: {contender.title}")
@@ -199,45 +202,6 @@ class _Evaluation:
             made = [(_caption(self.requests[at]), pictures[at]) for at in places]
             rows.append((subject, [reference, *made]))
         return plots.picture_grid(rows)
-
-    def _protocol(self) -> dict[str, Any]:
-        config, profile = self.config, self.profile
-        wanted = RequestSettings(config.subjects, config.backgrounds, config.poses, config.edits)
-        return {
-            "reconstruction": "Subject encoder and protocol are our reconstruction; the paper's are not public.",
-            "seeds": self.seeds,
-            "rows": {"judged": len(self.judged), "fitted": len(self.fitted)},
-            "probes": {
-                "linear": {**vars(self.settings.linear), "model": "ridge (R2), logistic regression (accuracy)"},
-                "mlp": None if self.settings.mlp is None else {**vars(self.settings.mlp), "model": "64 hidden units"},
-                "held_out": {"pose, background": "subjects", "subject": "poses and backgrounds", "attributes": "all"},
-                "normalised": "between chance and the better of CLIP's embedding and its tokens (256 components)",
-            },
-            "retrieval": {
-                "distance": "cosine",
-                "easy": "all pictures that share neither of the other two factors with the query",
-                "hard": "besides, all that have both other factors of the query, but not the judged one",
-            },
-            "dependence": "bias-corrected squared distance correlation, 500 rows, permutation p-values",
-            "clip": {**self.profile.models.clip.model_dump(), "preprocessing": "the repo's CLIPImageProcessor"},
-            "generation": self._generation_protocol(wanted) if self.requests else None,
-            "dino": config.dino or "not measured: no weights were named (--dino)",
-            "profile": profile.name,
-            "versions": {"spotdiff10k": code_version(), "python": platform.python_version()}
-            | {name: metadata.version(name) for name in _LIBRARIES},
-        }
-
-    def _generation_protocol(self, wanted: RequestSettings) -> dict[str, Any]:
-        judges = self.eyes.pixels if self.eyes else None
-        return {
-            **wanted.described(),
-            "pictures": len(self.requests),
-            "num_inference_steps": self.profile.subjects.num_inference_steps,
-            "guidance_scale": self.profile.subjects.guidance_scale,
-            "seed": 0,
-            "masks": "generated pictures: SAM at the found pose; references: the manifest's masks; outside grey 127",
-            "pixel_judges": {"ceilings": dict(judges.ceilings)} if judges else "none for this profile",
-        }
 
 
 def _caption(request: Request) -> str:

@@ -63,16 +63,32 @@ def _coarse(states: torch.Tensor) -> torch.Tensor:
     return torch.cat([states[:, 0], patches.flatten(1)], dim=1)
 
 
-def encoded(images: Sequence[bytes], encoder: SpotDiffEncoder) -> Blocks:
-    """An encoder's blocks; those that it does not have (no experts) are None."""
-    parts = []
+def encoded(images: Sequence[bytes], encoders: Sequence[SpotDiffEncoder]) -> list[Blocks]:
+    """The blocks of several encoders; those that one does not have (no experts) are None.
+
+    Encoders that read the same layers share the pass through the frozen tower, which is most of the work.
+    """
+    import torch
+
+    from spotdiff_model.data.tower import tower
+
+    parts: list[list[list[np.ndarray]]] = [[] for _ in encoders]
     for pictures in decoded(images):
-        spotted = encoder.encode_images(pictures)
-        parts.append([getattr(spotted, name).float().cpu().numpy() for name in _BLOCKS])
-    subject, pose, background, keypoints = (np.concatenate(values) for values in zip(*parts, strict=True))
-    if not pose.shape[1]:
-        return Blocks(subject)
-    return Blocks(subject, pose, background, keypoints)
+        tokens: dict[tuple[int, ...], torch.Tensor] = {}
+        for part, encoder in zip(parts, encoders, strict=True):
+            layers = encoder.config.layers
+            if layers not in tokens:
+                tokens[layers] = tower(encoder.config, encoder.models_root).tokens(pictures)
+            place = next(encoder.parameters())
+            with torch.no_grad():
+                spotted = encoder(tokens[layers].to(place.device, place.dtype))
+            part.append([getattr(spotted, name).float().cpu().numpy() for name in _BLOCKS])
+    return [_blocks([np.concatenate(values) for values in zip(*part, strict=True)]) for part in parts]
+
+
+def _blocks(values: Sequence[np.ndarray]) -> Blocks:
+    subject, pose, background, keypoints = values
+    return Blocks(subject, pose, background, keypoints) if pose.shape[1] else Blocks(subject)
 
 
 _BLOCKS = ("subject", "pose", "background", "keypoints")
