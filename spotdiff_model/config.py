@@ -92,7 +92,7 @@ class TrainConfig(_Settings):
     train_batch_size: int = Field(48, ge=2, description="Pairs (reference, target) per device and step.")
     noise_batch_size: int = Field(12, ge=1, description="How many of the pairs also go through the UNet.")
     gradient_accumulation_steps: int = Field(1, ge=1, description="Batches per optimizer step.")
-    learning_rate: float = Field(2e-3, gt=0, description="AdamW's, at its highest.")
+    learning_rate: float = Field(3e-3, gt=0, description="AdamW's, at its highest.")
     lr_scheduler: str = Field("cosine", description="By diffusers' name: cosine, constant, linear ...")
     lr_warmup_steps: int = Field(50, ge=0, description="Steps in which the learning rate rises.")
     adam_weight_decay: float = Field(1e-2, ge=0, description="AdamW's.")
@@ -119,7 +119,7 @@ class TrainConfig(_Settings):
     text_weight: float = Field(1.0, ge=0, description="Of agreement with what the prompts say.")
     experts: bool = Field(True, description="Whether there are a pose and a background expert.")
     project: bool = Field(True, description="Whether the experts' span is taken out of the subject feature.")
-    layers: tuple[int, ...] | None = Field(None, description="CLIP hidden states to read; default: a spread of three.")
+    layers: tuple[int, ...] | None = Field(None, description="CLIP hidden states to read; default: five, evenly spread.")
     num_words: int = Field(8, ge=1, description="Pseudo-words at S*.")
     width: int = Field(96, ge=8, description="Of the experts' own layers.")
     lora_rank: int = Field(0, ge=0, description="Of a LoRA on the UNet's cross-attention; 0: none.")
@@ -177,8 +177,8 @@ def sampling(profile: Profile) -> Sampling:
 
 
 def default_layers(count: int) -> tuple[int, ...]:
-    """The hidden states to read of a tower with ``count`` layers: a third of the way up, two thirds, and the last.
+    """The hidden states to read of a tower with ``count`` layers: five, evenly from the embeddings to the last.
 
-    ELITE reads five of ViT-L/14's 24; places are found in the lower half, meaning in the upper.
+    As many as ELITE reads of ViT-L/14. Places are found in the lower half, meaning in the upper.
     """
-    return tuple(sorted({max(1, round(count / 3)), max(1, round(2 * count / 3)), count}))
+    return tuple(sorted({round(count * quarter / 4) for quarter in range(5)}))

@@ -15,7 +15,7 @@ from pipeline.config import UserError
 from spotdiff_model.config import EncoderConfig
 from spotdiff_model.encoder.aligner import Aligner
 from spotdiff_model.encoder.card import TEMPLATE, describe
-from spotdiff_model.encoder.experts import JOINTS, PooledExpert, PoseExpert
+from spotdiff_model.encoder.experts import JOINTS, BackgroundExpert, PoseExpert, SubjectHead
 from spotdiff_model.encoder.projection import SpanRemoval
 
 if TYPE_CHECKING:
@@ -72,24 +72,24 @@ class SpotDiffEncoder(
         self.models_root: str | None = None
         c = config
         shape = (len(c.layers), c.channels, c.width)
-        self.subject_head = PooledExpert(*shape, queries=_QUERIES, out=c.subject_dim)
+        self.subject_head = SubjectHead(*shape, grid=c.grid, queries=_QUERIES, out=c.subject_dim, guided=c.experts)
         self.aligner = Aligner(c.subject_dim, c.num_words, c.word_dim)
         if c.experts:
             self.pose_expert = PoseExpert(*shape, grid=c.grid, out=c.pose_dim)
-            self.background_expert = PooledExpert(*shape, queries=_QUERIES, out=c.background_dim)
+            self.background_expert = BackgroundExpert(*shape, queries=_QUERIES, out=c.background_dim)
         if c.experts and c.project:
             self.removal = SpanRemoval(c.pose_dim + c.background_dim, c.subject_dim)
 
     def forward(self, tokens: Tensor) -> Spotted:
         """Features of CLIP tokens ``[N, layers, 1 + grid * grid, channels]`` (:mod:`spotdiff_model.data.tower`)."""
-        raw = subject = self.subject_head(tokens)
-        pose = background = subject[:, :0]
-        keypoints, heat = subject.new_zeros(len(subject), JOINTS, 3), subject.new_zeros(len(subject), 0, JOINTS)
+        count = len(tokens)
+        pose = background = tokens.new_zeros(count, 0)
+        keypoints, heat = tokens.new_zeros(count, JOINTS, 3), tokens.new_zeros(count, 0, JOINTS)
         if self.config.experts:
             pose, keypoints, heat = self.pose_expert(tokens)
             background = self.background_expert(tokens)
-            if self.config.project:
-                subject = self.removal(raw, torch.cat([pose, background], dim=1))
+        raw = self.subject_head(tokens, heat, keypoints[..., 2])
+        subject = self.removal(raw) if self.config.experts and self.config.project else raw
         return Spotted(subject, pose, background, keypoints, self.aligner(subject), raw, heat)
 
     @torch.no_grad()

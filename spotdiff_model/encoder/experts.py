@@ -64,12 +64,8 @@ class PoseExpert(nn.Module):
         return torch.cat([flat, torch.sin(2 * self.embed(flat))], dim=-1)[:, : self.out]
 
 
-class PooledExpert(nn.Module):
-    """A stem and an attention pooling: the background expert, and the subject head.
-
-    CLIP's own summary, its first token, is added by a linear map: what CLIP has learned from many more subjects than a
-    dataset holds.
-    """
+class BackgroundExpert(nn.Module):
+    """A stem and an attention pooling, and CLIP's own summary by a linear map."""
 
     def __init__(self, layers: int, channels: int, width: int, queries: int, out: int) -> None:
         super().__init__()
@@ -79,6 +75,45 @@ class PooledExpert(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``[N, out]`` of tokens ``[N, layers, T, channels]``; each feature has mean square 1."""
-        summary = F.layer_norm(tokens[:, -1, 0], tokens.shape[-1:])
-        pooled = self.pool(self.stem(tokens)) + self.summary(summary)
+        summary = self.summary(F.layer_norm(tokens[:, -1, 0], tokens.shape[-1:]))
+        pooled = self.pool(self.stem(tokens)) + summary
+        return F.rms_norm(pooled, pooled.shape[-1:])
+
+
+class SubjectHead(nn.Module):
+    """Reads the subject where the pose expert has found its joints.
+
+    One summary per joint, so that what is worn at the shoulders or the knees stands at the same place of the feature
+    whatever the pose, as in re-identification with pose-guided parts (PDC, Su et al. 2017). Without a pose expert
+    attention has to find the subject by itself.
+    """
+
+    def __init__(self, layers: int, channels: int, width: int, grid: int, queries: int, out: int, guided: bool) -> None:
+        super().__init__()
+        self.guided = guided
+        self.stem = Stem(layers, channels, width)
+        self.around = Neighbours(width, grid)
+        part = max(width // 2, 8)
+        if guided:
+            self.values = nn.Linear(width, part)
+            self.join = nn.Sequential(nn.Linear(JOINTS * (part + 1), 2 * out), nn.GELU(), nn.Linear(2 * out, out))
+        else:
+            self.pool = AttentionPooling(width, queries, out)
+
+    def forward(self, tokens: Tensor, heat: Tensor, there: Tensor) -> Tensor:
+        """``[N, out]``; each feature has mean square 1.
+
+        Args:
+            tokens: ``[N, layers, 1 + grid * grid, channels]``.
+            heat: ``[N, grid * grid, 18]``: logarithm of how likely each patch holds a joint.
+            there: ``[N, 18]``: how likely a joint is there at all.
+        """
+        patches = self.around(self.stem(tokens[:, :, 1:]))
+        if self.guided:
+            # the pose expert learns from keypoints alone
+            weights, there = heat.detach().exp(), there.detach()[..., None]
+            parts = torch.einsum("npj,npw->njw", weights, self.values(patches)) * there
+            pooled = self.join(torch.cat([parts, there], dim=-1).flatten(1))
+        else:
+            pooled = self.pool(patches)
         return F.rms_norm(pooled, pooled.shape[-1:])

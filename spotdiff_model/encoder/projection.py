@@ -10,26 +10,36 @@ _RIDGE = 1e-3
 
 
 class SpanRemoval(nn.Module):
-    """``f_s - E[f_s | f_p, f_b]``, the conditional mean being the best linear one.
+    """Projects f_s off the directions in which it goes with f_p and f_b.
 
-    What is left is uncorrelated with every direction in the span of f_p and f_b, so that no linear map reads from it
-    what the experts have spotted. (Projecting per sample would leave that readable: EVALUATION of leakage, not of
-    cosines, is what counts.) The moments run along in training and are fitted exactly at its end; the same idea as
-    LEACE (Belrose et al. 2023), with learned concepts in place of labels.
+    These are the canonical directions of the two whose correlation is above a threshold: no linear map then reads from
+    f_s what the experts have spotted. The projection is LEACE's (Belrose et al. 2023), with learned concepts in place
+    of labels: the one that changes f_s least. It only ever takes away. Subtracting a regression of f_s on f_p and f_b
+    would do the same on the training data, but adds to f_s what the experts say of backgrounds never seen before.
+
+    The moments run along in training and are fitted exactly at its end.
     """
 
-    def __init__(self, interference: int, subject: int) -> None:
+    def __init__(self, interference: int, subject: int, threshold: float = 0.5) -> None:
+        """An identity until moments are there.
+
+        Args:
+            interference: Width of f_p and f_b together.
+            subject: Width of f_s.
+            threshold: Canonical correlations up to this are left: some are there by chance, the more so the fewer
+                subjects and backgrounds a dataset has.
+        """
         super().__init__()
         both = interference + subject
-        self.interference = interference
+        self.interference, self.threshold = interference, threshold
         self.register_buffer("mean", torch.zeros(both))
         self.register_buffer("second", torch.zeros(both, both))  # running E[x x^T] of x = (f_p, f_b, f_s)
         self.register_buffer("seen", torch.zeros(()))
-        self.register_buffer("weight", torch.zeros(interference, subject))
+        self.register_buffer("removed", torch.zeros(subject, subject))
 
-    def forward(self, subject: Tensor, interference: Tensor) -> Tensor:
-        """``[N, subject]`` of features ``[N, subject]`` and ``[N, interference]``."""
-        return subject - (interference - self.mean[: self.interference]) @ self.weight
+    def forward(self, subject: Tensor) -> Tensor:
+        """``[N, subject]`` of features ``[N, subject]``."""
+        return subject - (subject - self.mean[self.interference :]) @ self.removed
 
     @torch.no_grad()
     def update(self, subject: Tensor, interference: Tensor) -> None:
@@ -40,7 +50,8 @@ class SpanRemoval(nn.Module):
         share = max(_MOMENTUM, 1.0 / float(self.seen))
         self.mean.lerp_(x.mean(dim=0), share)
         self.second.lerp_(x.T @ x / len(x), share)
-        self._solve()
+        if self.seen * _MOMENTUM >= 1:  # before, correlations are mostly chance
+            self._solve()
 
     @torch.no_grad()
     def fit(self, subject: Tensor, interference: Tensor) -> None:
@@ -51,9 +62,18 @@ class SpanRemoval(nn.Module):
         self._solve()
 
     def _solve(self) -> None:
-        covariance = self.second.double() - torch.outer(self.mean, self.mean).double()
         n = self.interference
-        inner = covariance[:n, :n]
-        ridge = _RIDGE * inner.diagonal().mean().clamp(min=1e-8)
-        inner = inner + ridge * torch.eye(n, dtype=inner.dtype, device=inner.device)
-        self.weight.copy_(torch.linalg.solve(inner, covariance[:n, n:]))
+        covariance = self.second.double() - torch.outer(self.mean, self.mean).double()
+        whiten, colour = _roots(covariance[n:, n:])
+        correlations = whiten @ covariance[n:, :n] @ _roots(covariance[:n, :n])[0]
+        directions, strengths, _ = torch.linalg.svd(correlations, full_matrices=False)
+        spanned = directions[:, strengths > self.threshold]
+        self.removed.copy_((colour @ spanned @ spanned.T @ whiten).T)
+
+
+def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse square root and square root of a covariance, with a little added to its diagonal."""
+    ridge = _RIDGE * covariance.diagonal().mean().clamp(min=1e-8)
+    values, vectors = torch.linalg.eigh(covariance + ridge * torch.eye(len(covariance)).to(covariance))
+    roots = values.clamp(min=1e-12).sqrt()
+    return vectors / roots @ vectors.T, vectors * roots @ vectors.T

@@ -41,6 +41,7 @@ def manifest(tmp_path_factory):
 def test_the_command_writes_metrics_report_and_pictures(manifest, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(generator, "grow_judges", lambda: grow_judges(scenes=80, held_out=20, trees=10))
     model = fresh(tmp_path / "encoder", manifest)
+    (model / "train_config.json").write_text(train_config(manifest=str(manifest), max_train_steps=7).model_dump_json())
     main(model=str(model), manifest=str(manifest), seeds=1, mlp=False, subjects=1, backgrounds=1, poses=1, edits=1)
     folder = model / "evaluation"
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -55,6 +56,8 @@ def test_the_command_writes_metrics_report_and_pictures(manifest, tmp_path, monk
     assert set(generation["pixel_judges"]["ceilings"]) <= set(JUDGED)
     assert generation["pictures"] == 3 and generation["num_inference_steps"] == 12
     assert metrics["protocol"]["clip"]["repo"].endswith("clip")
+    card = (model / "README.md").read_text()
+    assert "| same-subject R@1, hard gallery, f_s | 0." in card and '"max_train_steps": 7' in card
     said = capsys.readouterr().out
     assert "| raw CLIP |" in said and "same-subject R@1" in said and str(folder / "report.html") in said
 

@@ -40,20 +40,38 @@ def test_without_experts_there_is_nothing_to_take_out() -> None:
     assert not [name for name, _ in encoder.named_parameters() if "expert" in name]
 
 
-def test_the_pose_is_made_of_places_only() -> None:
-    """Keypoints follow when the patches' content is moved; CLIP's summary token has no say."""
+def test_clips_summary_reaches_the_background_only() -> None:
+    """Pose and subject are read off the patches."""
     encoder = SpotDiffEncoder(_config()).eval()
     tokens = _tokens(4)
     other = tokens.clone()
-    other[:, :, 0] += 1
-    assert torch.equal(encoder(tokens).pose, encoder(other).pose)
-    assert not torch.equal(encoder(tokens).subject, encoder(other).subject)
+    other[:, :, 0] = other[:, :, 0].flip(-1)
+    before, after = encoder(tokens), encoder(other)
+    assert torch.equal(before.pose, after.pose)
+    assert torch.equal(before.subject, after.subject)
+    assert not torch.equal(before.background, after.background)
+
+
+def test_the_subject_is_read_where_the_joints_are() -> None:
+    """What stands far from all joints, as the pose expert sees them, leaves no trace."""
+    encoder = SpotDiffEncoder(_config())
+    head, tokens = encoder.subject_head, _tokens(2)
+    heat = torch.full((2, 64, 18), -50.0)
+    heat[:, 9] = 0  # second row, second column
+    there = torch.ones(2, 18)
+    far, near = tokens.clone(), tokens.clone()
+    far[:, :, 1 + 63] = far[:, :, 1 + 63].flip(-1)
+    near[:, :, 1 + 9] = near[:, :, 1 + 9].flip(-1)
+    before = head(tokens, heat, there)
+    assert torch.equal(before, head(far, heat, there))
+    assert not torch.allclose(before, head(near, heat, there))
 
 
 def test_saved_and_loaded_it_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     encoder = SpotDiffEncoder(_config(manifest_digest="abc")).eval()
     spotted = encoder(_tokens(50))
     encoder.removal.fit(spotted.raw_subject.detach(), spotted.interference.detach())
+    assert encoder.removal.removed.any()
     encoder.save_pretrained(tmp_path, model_card_kwargs={"metrics": {"R@1": 0.5}})
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors", "README.md"}
     loaded = SpotDiffEncoder.from_pretrained(tmp_path)

@@ -50,8 +50,8 @@ def _history(output_dir: Path) -> list[dict[str, float]]:
 
 def test_a_training_leaves_an_encoder_its_losses_and_its_curves(trained: Path, rendered: Path) -> None:
     encoder = SpotDiffEncoder.from_pretrained(trained)
-    assert encoder.config.layers == (1, 3, 4)
-    assert encoder.removal.weight.abs().sum() > 0
+    assert encoder.config.layers == (0, 1, 2, 3, 4)
+    assert encoder.removal.second.any()
     history = _history(trained)
     assert [entry["step"] for entry in history] == [1, 2, 3, 4]
     parts = {"subject", "keypoints", "background", "orthogonality", "independence", "text", "noise"}
