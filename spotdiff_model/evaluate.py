@@ -11,17 +11,19 @@ from spotdiff_model.judgement.settings import EvaluateConfig, evaluate_config
 
 
 def main(**options: Any) -> None:
-    """Judges a subject encoder on rows that its training never saw: metrics.json, report.html and PNG plots.
+    """Judges a subject encoder on rows that its training never saw: metrics.json, report.html, plots, its model card.
 
     Leakage probes, retrieval with a hard gallery, dependence of the blocks, generated pictures; beside raw CLIP,
     closed-form erasure (LEACE) and, with --ablations, trainings that lack a part.
     """
     config = evaluate_config(**options)
+    from spotdiff_model.judgement.card import update_card
     from spotdiff_model.judgement.evaluation import evaluate
     from spotdiff_model.judgement.report import table_text, verdict_text, write_report
 
     judgement = evaluate(config, lambda text: typer.echo(f"... {text}", err=True))
     write_report(judgement, config.folder)
+    update_card(config.model, judgement)
     typer.echo(f"{table_text(judgement)}\n\n{verdict_text(judgement)}\n\nreport: {config.folder / 'report.html'}")
 
 

@@ -147,7 +147,9 @@ class _Evaluation:
 
     def _score(self, contender: Contender) -> Scores:
         self.say(f"probes, retrieval and dependence: {contender.title}")
-        return score_contender(contender, self.judged.factors, self.fitted.factors, self.settings, self.seeds)
+        # attribute probes must not be asked about rows that they were fitted on
+        fitted = None if self.config.split == "train" else self.fitted.factors
+        return score_contender(contender, self.judged.factors, fitted, self.settings, self.seeds)
 
     def _generate(self, folder: str | Path, scores: Scores) -> list[Image.Image]:
         """Pictures of all requests; their measures are added to the scores."""

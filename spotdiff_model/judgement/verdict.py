@@ -101,7 +101,7 @@ def _pose_copy(ours: Scores, others: Mapping[str, Scores]) -> Requirement:
     value, chance = ours.mean(POSE_COPY), ours.mean(POSE_COPY_CHANCE)
     copying = _of(others, "reference-same", POSE_COPY)
     must = "below that of training with reference = target"
-    must += " (not trained here)" if copying is None else f": {copying:.3f}"
+    must += " (not measured)" if copying is None else f": {copying:.3f}"
     return Requirement(
         "pose-copy rate when another pose is asked",
         value,
