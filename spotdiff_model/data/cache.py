@@ -21,7 +21,7 @@ from pipeline import ids, store
 
 logger = logging.getLogger(__name__)
 _NAME = "features"
-_DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_DTYPES: dict[str, Any] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 
 
 class FeatureCache:
@@ -96,8 +96,7 @@ def _read(path: Path) -> tuple[list[str], np.ndarray]:
     shape, start = tuple(entry["shape"]), 8 + length
     if start + entry["data_offsets"][1] != size or shape[0] != len(keys):
         raise ValueError(f"{size} bytes are not what its header says")
-    place: Any = path
-    return keys, np.memmap(place, dtype=_DTYPES[entry["dtype"]], mode="r", offset=start, shape=shape)
+    return keys, np.memmap(path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=start, shape=shape)
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
