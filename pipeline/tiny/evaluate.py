@@ -56,7 +56,7 @@ def measure(work: Path, poses: int, figures: int) -> dict[str, float]:
 
     profile = load_profile("tiny")
     held_out = load_renders(work, 256, EVALUATION_SEED)
-    seeds = range(EVALUATION_SEED, EVALUATION_SEED + 256)
+    seeds = range(EVALUATION_SEED, EVALUATION_SEED + 1000)
     judge = BackgroundJudge(load_renders(work, 4000, EVALUATION_SEED + 1_000_000))
     subjects = measure_diffusion.score_subjects(profile, poses)
     pose, sam = evaluate_pose(WEIGHTS / "pose", seeds), evaluate_sam(WEIGHTS / "sam", seeds)

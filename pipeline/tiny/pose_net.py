@@ -27,6 +27,8 @@ from torch.nn import functional as F
 JOINTS = 18
 CENTRE = JOINTS
 """Channel of the heatmap of centres."""
+MIRRORED = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
+"""Which OpenPose joint each one becomes in a mirror."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,15 @@ class PoseNet(nn.Module):
         return PoseMaps(heat, offset.reshape(pairs), centre.reshape(pairs))
 
 
+def both_ways(model: PoseNet, x: Tensor) -> PoseMaps:
+    """The mean of what the network says of pictures [B, 3, S, S] and of their mirror images ("flip test")."""
+    plain, other = model(x), model(x.flip(-1))
+    back = torch.tensor([-1.0, 1.0], device=x.device)[:, None, None]
+    heat = other.heat[:, [*MIRRORED, CENTRE]].flip(-1)
+    offset, centre = (way[:, MIRRORED].flip(-1) * back for way in (other.offset, other.centre))
+    return PoseMaps((plain.heat + heat) / 2, (plain.offset + offset) / 2, (plain.centre + centre) / 2)
+
+
 def prepare(images: NDArray[np.uint8]) -> Tensor:
     """uint8 RGB [N, S, S, 3] to the network's input [N, 3, S, S]."""
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
@@ -161,7 +172,7 @@ class TinyBody:
             images = np.stack([cv2.resize(image, (side, side), interpolation=mode) for image in images])
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            return group(self.model(prepare(images).to(device)), self.config)
+            return group(both_ways(self.model, prepare(images).to(device)), self.config)
 
     @staticmethod
     def format_body_result(candidate: NDArray[np.float64], subset: NDArray[np.float64]) -> list[Any]:

@@ -6,14 +6,12 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.tiny.pose_net import MIRRORED
+
 
 def generator_of(generator: torch.Generator) -> np.random.Generator:
     """A numpy generator that continues a torch generator's stream."""
     return np.random.default_rng(int(torch.randint(1 << 62, (1,), generator=generator)))
-
-
-MIRRORED = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
-"""Which OpenPose joint each one becomes in a mirror."""
 
 
 def mirror(image: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -124,6 +124,15 @@ def test_channel_order_is_bgr_as_openpose_has_it(body):
     assert subset[0, 19] == (person[:, 2] > 0).sum()
 
 
+def test_a_mirrored_picture_gives_the_mirrored_people(body):
+    images = np.stack([render_seed(seed).image for seed in SEEDS[:10]])
+    for plain, other in zip(body.find_people(images), body.find_people(images[:, :, ::-1]), strict=True):
+        back = other[:, MIRROR]
+        back[..., 0] = np.where(back[..., 2] > 0, 1 - back[..., 0], 0)
+        assert len(plain) == len(back)
+        np.testing.assert_allclose(plain[0], back[0], atol=1e-4)
+
+
 def test_larger_pictures_give_the_same_pose(body):
     image = render_seed(30_000_002).image
     large = np.asarray(Image.fromarray(image).resize((256, 256), Image.Resampling.BICUBIC))

@@ -13,7 +13,6 @@ from pipeline.tiny.sam import build_sam
 from pipeline.tiny.train import Model, main
 
 
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
