@@ -39,6 +39,7 @@ class Sampling(_Settings):
     scheduler: Scheduler = Scheduler()
     num_inference_steps: Count = 12
     guidance_scale: float = 2.0
+    controlnet_conditioning_scale: float = 1.0
     negative_prompt: str = ""
     line_width: float = 0.016
     """Of the control picture's limbs, as a share of its side."""
@@ -119,7 +120,9 @@ class TrainConfig(_Settings):
     text_weight: float = Field(1.0, ge=0, description="Of agreement with what the prompts say.")
     experts: bool = Field(True, description="Whether there are a pose and a background expert.")
     project: bool = Field(True, description="Whether the experts' span is taken out of the subject feature.")
-    layers: tuple[int, ...] | None = Field(None, description="CLIP hidden states to read; default: five, evenly spread.")
+    layers: tuple[int, ...] | None = Field(
+        None, description="CLIP hidden states to read; default: five, evenly spread."
+    )
     num_words: int = Field(8, ge=1, description="Pseudo-words at S*.")
     width: int = Field(96, ge=8, description="Of the experts' own layers.")
     lora_rank: int = Field(0, ge=0, description="Of a LoRA on the UNet's cross-attention; 0: none.")
@@ -171,6 +174,7 @@ def sampling(profile: Profile) -> Sampling:
         scheduler=profile.scheduler,
         num_inference_steps=profile.subjects.num_inference_steps,
         guidance_scale=profile.subjects.guidance_scale,
+        controlnet_conditioning_scale=profile.subjects.controlnet_conditioning_scale,
         negative_prompt=profile.subjects.negative_prompt,
         line_width=profile.poses.line_width,
     )

@@ -167,7 +167,8 @@ class SpotDiffPipeline(DiffusionPipeline):
             )
         pipe = self._denoiser(pose is not None)
         if pose is not None:
-            arguments["image"] = pose
+            scale = {"controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
+            arguments = {**scale, **arguments, "image": pose}
         return pipe(
             prompt_embeds=self.encode_prompts(prompts, words),
             negative_prompt_embeds=self._negative(negative_prompt, len(prompts)),

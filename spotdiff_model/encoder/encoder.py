@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
@@ -151,6 +152,12 @@ class SpotDiffEncoder(
         if not path.is_file():
             raise UserError(f"model {model_id}: no {path.name}; name the output folder of a training that has ended")
         encoder = cls(config)
-        load_model(encoder, path, strict=strict, device=map_location)
+        try:
+            load_model(encoder, path, strict=strict, device=map_location)
+        except (RuntimeError, SafetensorError) as error:
+            why = " ".join(str(error).split())[:160]
+            raise UserError(
+                f"model {model_id}: {path.name} does not fit {CONFIG_NAME}; train it again ({why})"
+            ) from error
         dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
         return (encoder.to(dtype) if isinstance(dtype, torch.dtype) else encoder).eval()

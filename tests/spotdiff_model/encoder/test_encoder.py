@@ -8,6 +8,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from PIL import Image
+from safetensors.torch import save
 
 from pipeline.config import UserError, load_profile
 from spotdiff_model.config import EncoderConfig, base_models
@@ -89,6 +90,10 @@ def test_a_folder_that_is_no_encoder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(_config().model_dump_json())
     with pytest.raises(UserError, match=r"no model\.safetensors"):
         SpotDiffEncoder.from_pretrained(tmp_path)
+    for broken in (b"text", save({"head": torch.zeros(1)})):
+        (tmp_path / "model.safetensors").write_bytes(broken)
+        with pytest.raises(UserError, match=r"model\.safetensors does not fit config\.json"):
+            SpotDiffEncoder.from_pretrained(tmp_path)
 
 
 def test_pictures_go_through_the_tower(weights: Path) -> None:
