@@ -32,6 +32,7 @@ from spotdiff_model.judgement.verdict import verdict
 
 if TYPE_CHECKING:
     from spotdiff_model.encoder import SpotDiffEncoder
+    from spotdiff_model.pipeline import SpotDiffPipeline
 
 Say = Callable[[str], None]
 """Told what is being done."""
@@ -67,7 +68,9 @@ class _Evaluation:
         self.eyes: Eyes | None = None
         if config.generation:
             self.requests = make_requests(self.judged, wanted_pictures(config), seed=0)
-        ours, pictures = self._ours(encoder)
+        # loaded now: better no pictures at once than after minutes of probes
+        pipe = self._pipeline(config.model) if self.requests else None
+        ours, pictures = self._ours(encoder, pipe)
         others = [self._score(contender) for contender in self._rivals()]
         if config.ablations:
             others += self._ablations()
@@ -105,12 +108,16 @@ class _Evaluation:
 
         return SpotDiffEncoder.from_pretrained(model).with_models_root(self.config.models_root)
 
-    def _ours(self, encoder: SpotDiffEncoder) -> tuple[Scores, list[Image.Image]]:
+    def _pipeline(self, folder: str | Path) -> SpotDiffPipeline:
+        from spotdiff_model.pipeline import SpotDiffPipeline
+
+        return SpotDiffPipeline.from_encoder(folder, self.config.models_root)
+
+    def _ours(self, encoder: SpotDiffEncoder, pipe: SpotDiffPipeline | None) -> tuple[Scores, list[Image.Image]]:
         blocks = [self._blocks([encoder], sample) for sample in (self.judged, self.fitted)]
         remark = "The judged model; the spread is that of the judgement's seeds."
         scores = self._score(Contender("ours", "ours (f_s)", remark, *blocks))
-        pictures = self._generate(self.config.model, scores) if self.requests else []
-        return scores, pictures
+        return scores, self._generate(pipe, scores) if pipe else []
 
     def _rivals(self) -> list[Contender]:
         def features(sample: Sample) -> ClipFeatures:
@@ -137,7 +144,7 @@ class _Evaluation:
             remark = f"{ablation.remark} {trainings[0].max_train_steps} steps, one training per seed."
             scores = self._score(Contender(ablation.name, ablation.title, remark, judged[own], fitted[own]))
             if ablation.name == _COPYING and self.requests:
-                self._generate(folders[own][0], scores)
+                self._generate(self._pipeline(folders[own][0]), scores)
             found.append(scores)
         return found
 
@@ -151,14 +158,11 @@ class _Evaluation:
         fitted = None if self.config.split == "train" else self.fitted.factors
         return score_contender(contender, self.judged.factors, fitted, self.settings, self.seeds)
 
-    def _generate(self, folder: str | Path, scores: Scores) -> list[Image.Image]:
+    def _generate(self, pipe: SpotDiffPipeline, scores: Scores) -> list[Image.Image]:
         """Pictures of all requests; their measures are added to the scores."""
-        from spotdiff_model.pipeline import SpotDiffPipeline
-
         if self.eyes is None:
             self.say("what generated pictures are looked at with")
             self.eyes = eyes_of(self.profile, self.clip, self.config.models_root, self.config.dino)
-        pipe = SpotDiffPipeline.from_encoder(folder, self.config.models_root)
         pictures = generate(pipe, self.requests, lambda done, total: self.say(f"pictures: {done} of {total}"))
         measures = judge_pictures(self.requests, pictures, self.eyes)
         scores.values.update({name: [value] for name, value in measures.items()})
@@ -169,12 +173,11 @@ class _Evaluation:
         import torch
 
         from spotdiff_model.judgement.dreambench import read_subjects, score_dreambench
-        from spotdiff_model.pipeline import SpotDiffPipeline
 
         config = self.config
         assert config.dreambench
         subjects = read_subjects(config.dreambench)
-        pipe = SpotDiffPipeline.from_encoder(config.model, config.models_root)
+        pipe = self._pipeline(config.model)
 
         def make(reference: Image.Image, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
             generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
