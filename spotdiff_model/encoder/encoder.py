@@ -78,8 +78,8 @@ class SpotDiffEncoder(
         if c.experts:
             self.pose_expert = PoseExpert(*shape, grid=c.grid, out=c.pose_dim)
             self.background_expert = BackgroundExpert(*shape, queries=_QUERIES, out=c.background_dim)
-        if c.experts and c.project:
-            self.removal = SpanRemoval(c.pose_dim + c.background_dim, c.subject_dim)
+        spanned = c.pose_dim + c.background_dim if c.experts and c.project else 0
+        self.removal = SpanRemoval(spanned, c.subject_dim)
 
     def forward(self, tokens: Tensor) -> Spotted:
         """Features of CLIP tokens ``[N, layers, 1 + grid * grid, channels]`` (:mod:`spotdiff_model.data.tower`)."""
@@ -90,7 +90,7 @@ class SpotDiffEncoder(
             pose, keypoints, heat = self.pose_expert(tokens)
             background = self.background_expert(tokens)
         raw = self.subject_head(tokens, heat, keypoints[..., 2])
-        subject = self.removal(raw) if self.config.experts and self.config.project else raw
+        subject = self.removal(raw)
         return Spotted(subject, pose, background, keypoints, self.aligner(subject), raw, heat)
 
     @torch.no_grad()

@@ -10,21 +10,22 @@ _RIDGE = 1e-3
 
 
 class SpanRemoval(nn.Module):
-    """Projects f_s off the directions in which it goes with f_p and f_b.
+    """Centres f_s and projects it off the directions in which it goes with f_p and f_b.
 
     These are the canonical directions of the two whose correlation is above a threshold: no linear map then reads from
     f_s what the experts have spotted. The projection is LEACE's (Belrose et al. 2023), with learned concepts in place
     of labels: the one that changes f_s least. It only ever takes away. Subtracting a regression of f_s on f_p and f_b
     would do the same on the training data, but adds to f_s what the experts say of backgrounds never seen before.
 
-    The moments run along in training and are fitted exactly at its end.
+    The moments run along in training and are fitted exactly at its end. Centred features do not collapse: a fresh
+    head's are all nearly the same, and contrast has no gradient there.
     """
 
     def __init__(self, interference: int, subject: int, threshold: float = 0.5) -> None:
         """An identity until moments are there.
 
         Args:
-            interference: Width of f_p and f_b together.
+            interference: Width of f_p and f_b together; 0: f_s is only centred.
             subject: Width of f_s.
             threshold: Canonical correlations up to this are left: some are there by chance, the more so the fewer
                 subjects and backgrounds a dataset has.
@@ -39,7 +40,8 @@ class SpanRemoval(nn.Module):
 
     def forward(self, subject: Tensor) -> Tensor:
         """``[N, subject]`` of features ``[N, subject]``."""
-        return subject - (subject - self.mean[self.interference :]) @ self.removed
+        centred = subject - self.mean[self.interference :]
+        return centred - centred @ self.removed
 
     @torch.no_grad()
     def update(self, subject: Tensor, interference: Tensor) -> None:
@@ -63,6 +65,8 @@ class SpanRemoval(nn.Module):
 
     def _solve(self) -> None:
         n = self.interference
+        if not n:
+            return
         covariance = self.second.double() - torch.outer(self.mean, self.mean).double()
         whiten, colour = _roots(covariance[n:, n:])
         correlations = whiten @ covariance[n:, :n] @ _roots(covariance[:n, :n])[0]

@@ -18,8 +18,6 @@ def fit_removal(prepared: Prepared, batch_size: int) -> None:
     """Sets the removal's moments to those of all training pictures, as they are (no other views)."""
     encoder, features = prepared.encoder, prepared.features
     encoder.eval()
-    if not hasattr(encoder, "removal"):
-        return
     device = next(encoder.parameters()).device
     subjects, interference = [], []
     for start in range(0, len(features.rows), batch_size):
@@ -27,7 +25,7 @@ def fit_removal(prepared: Prepared, batch_size: int) -> None:
         spotted = encoder(torch.from_numpy(features.tokens(places, np.zeros(len(places), bool))).to(device))
         subjects.append(spotted.raw_subject)
         interference.append(spotted.interference)
-    encoder.removal.fit(torch.cat(subjects), torch.cat(interference))
+    encoder.removal.fit(torch.cat(subjects), torch.cat(interference)[:, : encoder.removal.interference])
 
 
 def save_encoder(prepared: Prepared, config: TrainConfig, output_dir: Path, losses: dict[str, Any]) -> None:

@@ -121,9 +121,8 @@ class _Loop:
                     accelerator.clip_grad_norm_(self.parameters, config.max_grad_norm)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-            removal = getattr(self.prepared.encoder, "removal", None)
-            if removal is not None:
-                removal.update(spotted.raw_subject.detach(), spotted.interference.detach())
+            removal = self.prepared.encoder.removal
+            removal.update(spotted.raw_subject.detach(), spotted.interference[:, : removal.interference].detach())
             for name, value in {"loss": total, **parts}.items():
                 accumulated.setdefault(name, []).append(value.detach())
         rate = self.schedule.get_last_lr()[0]
