@@ -53,25 +53,21 @@ def keypoint_patches(heat: Tensor, wanted: Tensor) -> Tensor:
     return -(chosen * there).sum() / there.sum().clamp(min=1)
 
 
-def agreement(features: Tensor, labels: Tensor, temperature: float = 0.1, positives: Tensor | None = None) -> Tensor:
+def agreement(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrast (Khosla et al. 2020): features agree for equal labels and differ for others.
 
     Args:
         features: ``[N, D]``, compared by cosine.
         labels: ``[N]`` integers.
         temperature: Of the softmax over all other pictures.
-        positives: ``[N, N]`` bool; which pictures of equal label count as positives. The others of equal label are
-            left out: they are neither to be drawn near nor to be pushed away. Default: all.
 
     Returns:
-        Mean over the pictures that have a positive; 0 where none has.
+        Mean over the pictures that share their label with another; 0 where none does.
     """
     unit = F.normalize(features.float(), dim=1)
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-    equal = (labels[:, None] == labels) & ~itself
-    positives = equal if positives is None else equal & positives
-    ignored = itself | (equal & ~positives)
-    logits = (unit @ unit.T / temperature).masked_fill(ignored, -torch.inf)
+    positives = (labels[:, None] == labels) & ~itself
+    logits = (unit @ unit.T / temperature).masked_fill(itself, -torch.inf)
     chances = logits - torch.logsumexp(logits, dim=1, keepdim=True)
     count = positives.sum(dim=1)
     per_picture = -chances.masked_fill(~positives, 0).sum(dim=1) / count.clamp(min=1)

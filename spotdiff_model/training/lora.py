@@ -13,9 +13,12 @@ _TARGETS = r".*attn2\.to_[kv]"
 def add_lora(unet: Any, rank: int) -> None:
     """Adds a trainable LoRA; rank 0: none. Everything else of the UNet stays frozen."""
     if rank:
+        import torch
+        from diffusers.training_utils import cast_training_params
         from peft import LoraConfig
 
         unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=_TARGETS))
+        cast_training_params(unet, dtype=torch.float32)
 
 
 def lora_parameters(unet: nn.Module) -> list[nn.Parameter]:

@@ -147,7 +147,8 @@ class Objective:
         noise, times = (values.to(states.device) for values in self._noise(latents.shape, step))
         scheduler: Any = self.diffusion.scheduler
         noisy = scheduler.add_noise(latents, noise, times)
-        predicted = self.unet(noisy, times, encoder_hidden_states=states).sample
+        # on a GPU the frozen parts may be in half precision
+        predicted = self.unet(noisy.to(states.dtype), times, encoder_hidden_states=states).sample
         wanted = {"epsilon": noise, "sample": latents}.get(scheduler.config.prediction_type)
         if wanted is None:
             wanted = scheduler.get_velocity(latents, noise, times)

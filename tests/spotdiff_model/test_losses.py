@@ -40,18 +40,6 @@ def test_agreement_falls_as_equal_labels_come_together(generator: torch.Generato
     assert losses.agreement(apart, torch.arange(6)) == 0
 
 
-def test_agreement_leaves_out_what_is_no_positive() -> None:
-    features = torch.eye(4)[[0, 0, 1, 2]].requires_grad_()
-    labels = torch.tensor([0, 0, 0, 1])
-    first_two = torch.zeros(4, 4, dtype=torch.bool)
-    first_two[0, 1] = first_two[1, 0] = True
-    loss = losses.agreement(features, labels, positives=first_two)
-    loss.backward()
-    assert features.grad is not None
-    assert features.grad[2].abs().sum() == 0
-    assert loss < losses.agreement(features, labels)
-
-
 def test_missing_keypoints_count_only_for_their_presence() -> None:
     wanted = torch.zeros(1, 18, 3)
     wanted[0, 0] = torch.tensor([0.5, 0.5, 1.0])
