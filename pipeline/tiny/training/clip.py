@@ -7,6 +7,7 @@ contrast (as in LiT, locked-image tuning, the other way round) with attribute he
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +129,15 @@ def train_text(work_dir: Path, recipe: Recipe = TEXT_RECIPE) -> tuple[CLIPModel,
     return student.clip, tokenizer, known
 
 
+def trained_text(work_dir: Path) -> tuple[CLIPModel, CLIPTokenizer, dict[str, list[str]]]:
+    """What step one's checkpoint holds, however many steps it took; step one itself where there is none."""
+    done = (work_dir / "clip-text.pt").exists()
+    return train_text(work_dir, dataclasses.replace(TEXT_RECIPE, steps=0) if done else TEXT_RECIPE)
+
+
 def train_image(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = IMAGE_RECIPE) -> CLIPModel:
     """Step two; saves model, tokenizer and image processor to ``out_dir``."""
-    clip, tokenizer, known = train_text(work_dir)
+    clip, tokenizer, known = trained_text(work_dir)
     clip.requires_grad_(True)
     held_out = load_renders(work_dir, 256, EVALUATION_SEED)
 

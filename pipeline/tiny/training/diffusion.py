@@ -20,7 +20,7 @@ from transformers import CLIPTextModel
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.tiny.training.autoencoder import cached_latents, pick
 from pipeline.tiny.training.captions import caption, tokenize
-from pipeline.tiny.training.clip import WIDTH, image_processor, train_text
+from pipeline.tiny.training.clip import WIDTH, image_processor, trained_text
 from pipeline.tiny.training.loop import Losses, Recipe, fit
 from pipeline.tiny.training.renders import Renders, scene_of
 from pipeline.tiny.training.save import save_half
@@ -102,7 +102,7 @@ class Generator(nn.Module):
 def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECIPE) -> None:
     """Trains both; saves a Stable-Diffusion-style pipeline and the ControlNet under ``out_dir``."""
     vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
-    clip, tokenizer, _ = train_text(work_dir)
+    clip, tokenizer, _ = trained_text(work_dir)
     scheduler = noise_schedule()
     latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
     controls = cached_controls(renders, work_dir / f"controls-{renders.first_seed}-{len(renders)}.npy")
