@@ -22,7 +22,7 @@ from spotdiff_model.judgement.contenders import ClipFeatures, Contender, rivals
 from spotdiff_model.judgement.factors import Sample, read_sample
 from spotdiff_model.judgement.features import clip_features, encoded
 from spotdiff_model.judgement.generation import Eyes, judge_pictures
-from spotdiff_model.judgement.generator import embed_images, eyes_of, generate, load_dino
+from spotdiff_model.judgement.generator import embed_images, eyes_of, generate, generate_told, load_dino
 from spotdiff_model.judgement.protocol import protocol, wanted_pictures
 from spotdiff_model.judgement.report import Judgement
 from spotdiff_model.judgement.requests import Request, make_requests
@@ -72,6 +72,8 @@ class _Evaluation:
         pipe = self._pipeline(config.model) if self.requests else None
         ours, pictures = self._ours(encoder, pipe)
         others = [self._score(contender) for contender in self._rivals()]
+        if pipe:
+            others.append(self._told(pipe))
         if config.ablations:
             others += self._ablations()
         more = {"dreambench": self._dreambench()} if config.dreambench else {}
@@ -119,6 +121,13 @@ class _Evaluation:
         scores = self._score(Contender("ours", "ours (f_s)", remark, *blocks))
         return scores, self._generate(pipe, scores) if pipe else []
 
+    def _told(self, pipe: SpotDiffPipeline) -> Scores:
+        """What pictures can show at best: the frozen generator with the subject's own description."""
+        remark = "No encoder: pictures of the same requests with the subject's description in the place of S*."
+        scores = Scores("told", "told in words", remark)
+        self._generate(pipe, scores, generate_told)
+        return scores
+
     def _rivals(self) -> list[Contender]:
         def features(sample: Sample) -> ClipFeatures:
             self.say(f"CLIP features of {len(sample)} pictures")
@@ -158,12 +167,14 @@ class _Evaluation:
         fitted = None if self.config.split == "train" else self.fitted.factors
         return score_contender(contender, self.judged.factors, fitted, self.settings, self.seeds)
 
-    def _generate(self, pipe: SpotDiffPipeline, scores: Scores) -> list[Image.Image]:
+    def _generate(
+        self, pipe: SpotDiffPipeline, scores: Scores, way: Callable[..., list[Image.Image]] = generate
+    ) -> list[Image.Image]:
         """Pictures of all requests; their measures are added to the scores."""
         if self.eyes is None:
             self.say("what generated pictures are looked at with")
             self.eyes = eyes_of(self.profile, self.clip, self.config.models_root, self.config.dino)
-        pictures = generate(pipe, self.requests, lambda done, total: self.say(f"pictures: {done} of {total}"))
+        pictures = way(pipe, self.requests, lambda done, total: self.say(f"pictures: {done} of {total}"))
         measures = judge_pictures(self.requests, pictures, self.eyes)
         scores.values.update({name: [value] for name, value in measures.items()})
         return pictures

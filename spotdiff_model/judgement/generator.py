@@ -28,22 +28,58 @@ Progress = Callable[[int, int], None]
 
 def generate(pipe: SpotDiffPipeline, requests: Sequence[Request], progress: Progress) -> list[Image.Image]:
     """One picture per request, in order; each from the noise of its own seed, whatever shares its batch."""
+
+    def make(asked: Sequence[Request], **arguments: Any) -> list[Image.Image]:
+        images: list[Image.Image] = pipe(
+            [request.reference for request in asked], [request.prompt for request in asked], **arguments
+        ).images
+        return images
+
+    return _in_batches(make, requests, pipe.encoder.config.sampling.line_width, progress)
+
+
+def generate_told(pipe: SpotDiffPipeline, requests: Sequence[Request], progress: Progress) -> list[Image.Image]:
+    """The same requests with the subject's description instead of ``S*``: what the frozen models can do at all."""
+    from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
+
+    names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+    parts = {name: getattr(pipe, name) for name in names}
+    parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    sampling = pipe.encoder.config.sampling
+
+    def make(asked: Sequence[Request], pose: Sequence[Image.Image] = (), **arguments: Any) -> list[Image.Image]:
+        if pose:
+            denoiser = StableDiffusionControlNetPipeline(**parts, controlnet=pipe.controlnet)
+            arguments |= {"image": list(pose), "controlnet_conditioning_scale": sampling.controlnet_conditioning_scale}
+        else:
+            denoiser = StableDiffusionPipeline(**parts)
+        denoiser.set_progress_bar_config(disable=True)
+        images: list[Image.Image] = denoiser(
+            [request.told for request in asked],
+            negative_prompt=[sampling.negative_prompt] * len(asked),
+            num_inference_steps=sampling.num_inference_steps,
+            guidance_scale=sampling.guidance_scale,
+            **arguments,
+        ).images
+        return images
+
+    return _in_batches(make, requests, sampling.line_width, progress)
+
+
+def _in_batches(
+    make: Callable[..., list[Image.Image]], requests: Sequence[Request], line_width: float, progress: Progress
+) -> list[Image.Image]:
     import torch
 
     pictures: dict[int, Image.Image] = {}
-    line_width = pipe.encoder.config.sampling.line_width
     for posed in (False, True):
         places = [at for at, request in enumerate(requests) if (request.pose is not None) == posed]
         for start in range(0, len(places), _BATCH):
             batch = places[start : start + _BATCH]
             asked = [requests[at] for at in batch]
             control = [draw_pose(r.pose, r.reference.width, line_width) for r in asked if r.pose is not None]
-            images = pipe(
-                [request.reference for request in asked],
-                [request.prompt for request in asked],
-                generator=[torch.Generator("cpu").manual_seed(request.seed) for request in asked],
-                **({"pose": control} if posed else {}),
-            ).images
+            generators = [torch.Generator("cpu").manual_seed(request.seed) for request in asked]
+            images = make(asked, generator=generators, **({"pose": control} if posed else {}))
             pictures.update(zip(batch, images, strict=True))
             progress(len(pictures), len(requests))
     return [pictures[at] for at in range(len(requests))]

@@ -32,6 +32,7 @@ class Request:
         reference_pose: ``[18, 3]`` keypoints of the reference.
         reference_background: What the reference's background is called.
         prompt: With ``S*``.
+        description: The subject in the words of its bank.
         background: What the asked background is called.
         pose: ``[18, 3]`` keypoints that are asked for; None: left to the model.
         attributes: Of the subject, in the words of its bank.
@@ -45,6 +46,7 @@ class Request:
     reference_pose: np.ndarray
     reference_background: str
     prompt: str
+    description: str
     background: str
     pose: np.ndarray | None
     attributes: dict[str, str] = field(default_factory=dict)
@@ -54,6 +56,11 @@ class Request:
     def spoken(self) -> str:
         """The prompt with the class noun for ``S*``."""
         return self.prompt.replace(PLACEHOLDER, CLASS_NOUN)
+
+    @property
+    def told(self) -> str:
+        """The prompt with the subject's description for ``S*``."""
+        return self.prompt.replace(PLACEHOLDER, self.description)
 
 
 @dataclass(frozen=True)
@@ -123,6 +130,7 @@ def _request(sample: Sample, row: int, part: str, background: str, pose: str | N
         reference_pose=factors.keypoints[row],
         reference_background=str(sample.background_prompts[row]),
         prompt=f"{what}, {background}",
+        description=str(sample.subject_prompts[row]),
         background=background,
         pose=asked,
         attributes={name: str(values[row]) for name, values in factors.attributes.items()},

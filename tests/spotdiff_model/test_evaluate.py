@@ -52,6 +52,7 @@ def test_the_command_writes_metrics_report_and_pictures(manifest, tmp_path, monk
     ours = metrics["contenders"]["ours"]["metrics"]
     assert "leakage/linear/background/pose" in ours and "dependence/pose-background/p_value" in ours
     assert 0 <= ours["generation/new_pose/oks_asked"]["mean"] <= 1
+    assert "generation/new_background/attributes_kept" in metrics["contenders"]["told"]["metrics"]
     generation = metrics["protocol"]["generation"]
     assert set(generation["pixel_judges"]["ceilings"]) <= set(JUDGED)
     assert generation["pictures"] == 3 and generation["num_inference_steps"] == 12

@@ -15,7 +15,7 @@ from pipeline.manifest.read import Manifest
 from spotdiff_model.config import profile_of, train_config
 from spotdiff_model.encoder import SpotDiffEncoder
 from spotdiff_model.judgement.factors import read_sample
-from spotdiff_model.judgement.generator import generate, load_dino
+from spotdiff_model.judgement.generator import generate, generate_told, load_dino
 from spotdiff_model.judgement.requests import RequestSettings, make_requests
 from spotdiff_model.pipeline import SpotDiffPipeline
 from spotdiff_model.training.setup import encoder_config
@@ -41,6 +41,10 @@ def test_a_picture_depends_on_its_request_alone(standins_root, tmp_path):
         (alone,) = generate(pipe, [requests[at]], lambda *_: None)
         assert np.abs(np.asarray(alone, int) - np.asarray(pictures[at], int)).max() <= 3
     assert np.abs(np.asarray(pictures[0], int) - np.asarray(pictures[1], int)).max() > 3
+    told = generate_told(pipe, requests, lambda *_: None)
+    assert [picture.size for picture in told] == [picture.size for picture in pictures]
+    assert requests[0].description in requests[0].told and "S*" not in requests[0].told
+    assert np.abs(np.asarray(told[0], int) - np.asarray(pictures[0], int)).max() > 0
 
 
 @pytest.fixture
