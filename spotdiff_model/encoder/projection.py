@@ -21,7 +21,7 @@ class SpanRemoval(nn.Module):
     head's are all nearly the same, and contrast has no gradient there.
     """
 
-    def __init__(self, interference: int, subject: int, threshold: float = 0.5) -> None:
+    def __init__(self, interference: int, subject: int, threshold: float = 0.8) -> None:
         """An identity until moments are there.
 
         Args:
