@@ -16,6 +16,8 @@ FULL_CLIP = "clip-tokens"
 """The contender whose probes say what there is to be read at all."""
 RAW = ("clip", FULL_CLIP)
 LEACE = "leace"
+TOLD = "told"
+"""No encoder at all: the generator told the subject's description; scored in pictures only."""
 
 
 @dataclass(frozen=True, eq=False)

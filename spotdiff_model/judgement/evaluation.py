@@ -18,7 +18,7 @@ from spotdiff_model.config import profile_of
 from spotdiff_model.judgement import plots
 from spotdiff_model.judgement.ablations import ablation_runs, base_config, trained
 from spotdiff_model.judgement.blocks import Blocks
-from spotdiff_model.judgement.contenders import ClipFeatures, Contender, rivals
+from spotdiff_model.judgement.contenders import TOLD, ClipFeatures, Contender, rivals
 from spotdiff_model.judgement.factors import Sample, read_sample
 from spotdiff_model.judgement.features import clip_features, encoded
 from spotdiff_model.judgement.generation import Eyes, judge_pictures
@@ -124,7 +124,7 @@ class _Evaluation:
     def _told(self, pipe: SpotDiffPipeline) -> Scores:
         """What pictures can show at best: the frozen generator with the subject's own description."""
         remark = "No encoder: pictures of the same requests with the subject's description in the place of S*."
-        scores = Scores("told", "told in words", remark)
+        scores = Scores(TOLD, "told in words", remark)
         self._generate(pipe, scores, generate_told)
         return scores
 

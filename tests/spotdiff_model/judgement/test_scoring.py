@@ -77,6 +77,9 @@ def test_the_verdict_keeps_to_the_stated_bounds():
     assert met(R1=0.65)[retrieval] is False  # 1.5 times raw CLIP's, and yet below LEACE's
     assert met(POSE=0.1)[pose] is True
     assert met(POSE=0.11)[pose] is False
+    others["told"] = made("told", KEPT=0.6)
+    kept = next(line for line in verdict(made("ours", KEPT=0.72), others) if line.measured == 0.72)
+    assert kept.met is True and kept.reached is False and "told in words: 0.600" in kept.must
     copied = "pose-copy rate when another pose is asked"
     assert met(POSE_COPY=0.1)[copied] is None  # nothing to compare with
     others["reference-same"] = made("reference-same", POSE_COPY=0.3)
