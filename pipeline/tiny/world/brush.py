@@ -62,6 +62,7 @@ class Brush:
                 self._capsule(a, b, ra + grow, rb + grow, darker(fill) if grow else fill)
 
     def _capsule(self, a: Points, b: Points, ra: float, rb: float, fill: RGB) -> None:
+        ra, rb = max(ra, 0.0), max(rb, 0.0)  # a tiny figure's limbs are thinner than their outline
         ax, ay, bx, by = float(a[0]), float(a[1]), float(b[0]), float(b[1])
         d = max(math.hypot(bx - ax, by - ay), 1e-6)
         nx, ny = -(by - ay) / d, (bx - ax) / d
