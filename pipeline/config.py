@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 PROFILES = Path(__file__).parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -225,10 +228,19 @@ def build_config(**values: Any) -> BuildConfig:
     Raises:
         UserError: Names the first wrong field.
     """
+    return checked(BuildConfig, "build", values)
+
+
+def checked(settings: type[Settings], what: str, values: Mapping[str, Any]) -> Settings:
+    """Settings of that class; unset (None) values fall back to the defaults.
+
+    Raises:
+        UserError: Names ``what`` and the first wrong field.
+    """
     try:
-        return BuildConfig(**{k: v for k, v in values.items() if v is not None})
+        return settings(**{name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        raise UserError(f"build: {first_problem(error)}") from error
+        raise UserError(f"{what}: {first_problem(error)}") from error
 
 
 def first_problem(error: ValidationError) -> str:

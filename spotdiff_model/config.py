@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.config import ModelRef, Profile, Scheduler, UserError, first_problem
+from pipeline.config import ModelRef, Profile, Scheduler, UserError, checked, first_problem
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -140,10 +140,7 @@ def train_config(**values: Any) -> TrainConfig:
     Raises:
         UserError: Names the first wrong field.
     """
-    try:
-        return TrainConfig(**{name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        raise UserError(f"training: {first_problem(error)}") from error
+    return checked(TrainConfig, "training", values)
 
 
 def profile_of(footer: Mapping[str, Any], manifest: str) -> Profile:

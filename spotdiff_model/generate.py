@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.config import UserError, first_problem
+from pipeline.config import UserError, checked
 from spotdiff_model.command import run, with_options
 
 if TYPE_CHECKING:
@@ -42,11 +42,7 @@ class GenerateConfig(BaseModel):
 
 def main(**options: Any) -> None:
     """Makes pictures of the subject that one picture shows."""
-    try:
-        config = GenerateConfig(**options)
-    except ValidationError as error:
-        raise UserError(f"generate: {first_problem(error)}") from error
-    for path in generate(config):
+    for path in generate(checked(GenerateConfig, "generate", options)):
         typer.echo(path)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.config import UserError, first_problem
+from pipeline.config import checked
 
 
 class EvaluateConfig(BaseModel):
@@ -53,7 +53,4 @@ def evaluate_config(**values: Any) -> EvaluateConfig:
     Raises:
         UserError: Names the first wrong field.
     """
-    try:
-        return EvaluateConfig(**{name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        raise UserError(f"evaluation: {first_problem(error)}") from error
+    return checked(EvaluateConfig, "evaluation", values)
