@@ -27,7 +27,7 @@ from pipeline.tiny.training.save import save_half
 
 logger = logging.getLogger(__name__)
 
-RECIPE = Recipe(steps=8700, batch_size=32, learning_rate=8e-4, warmup=200, decay=0.3, mixed_precision=True)
+RECIPE = Recipe(steps=11_000, batch_size=32, learning_rate=8e-4, warmup=200, decay=0.3, mixed_precision=True)
 LINE_WIDTH = 0.03
 """Of the control image, as in profiles/tiny.toml."""
 NO_CAPTION, NO_CONTROL = 0.1, 0.1
