@@ -91,7 +91,7 @@ class TrainConfig(_Settings):
     models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
     max_train_steps: int = Field(800, ge=1, description="Optimizer steps.")
     train_batch_size: int = Field(48, ge=2, description="Pairs (reference, target) per device and step.")
-    noise_batch_size: int = Field(12, ge=1, description="How many of the pairs also go through the UNet.")
+    noise_batch_size: int = Field(8, ge=1, description="How many of the pairs also go through the UNet.")
     gradient_accumulation_steps: int = Field(1, ge=1, description="Batches per optimizer step.")
     learning_rate: float = Field(2e-3, gt=0, description="AdamW's, at its highest.")
     lr_scheduler: str = Field("cosine", description="By diffusers' name: cosine, constant, linear ...")
@@ -121,7 +121,7 @@ class TrainConfig(_Settings):
     experts: bool = Field(True, description="Whether there are a pose and a background expert.")
     project: bool = Field(True, description="Whether the experts' span is taken out of the subject feature.")
     layers: tuple[int, ...] | None = Field(
-        None, description="CLIP hidden states to read; default: five, evenly spread."
+        None, description="CLIP hidden states to read; default: up to five, evenly spread."
     )
     num_words: int = Field(8, ge=1, description="Pseudo-words at S*.")
     width: int = Field(96, ge=8, description="Of the experts' own layers.")
@@ -178,8 +178,10 @@ def sampling(profile: Profile) -> Sampling:
 
 
 def default_layers(count: int) -> tuple[int, ...]:
-    """The hidden states to read of a tower with ``count`` layers: five, evenly from the embeddings to the last.
+    """The hidden states to read of a tower with ``count`` layers: evenly from the embeddings to the last.
 
-    As many as ELITE reads of ViT-L/14. Places are found in the lower half, meaning in the upper.
+    Five, as many as ELITE reads of ViT-L/14, unless they would be neighbours, which say nearly the same. Places are
+    found in the lower half, meaning in the upper.
     """
-    return tuple(sorted({round(count * quarter / 4) for quarter in range(5)}))
+    parts = max(1, min(4, count // 2))
+    return tuple(round(count * part / parts) for part in range(parts + 1))

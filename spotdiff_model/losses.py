@@ -39,16 +39,16 @@ def keypoint_regression(found: Tensor, wanted: Tensor) -> Tensor:
     return 20 * place + presence  # in units in which a joint one keypoint tolerance (0.05) off costs about 1
 
 
-def keypoint_patches(heat: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy of which patch holds which joint; soft-argmax alone begins very slowly.
+def keypoint_places(heat: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy of which place holds which joint; soft-argmax alone begins very slowly.
 
     Args:
-        heat: ``[N, grid * grid, 18]``: logarithm of each patch's chance.
+        heat: ``[N, side * side, 18]``: logarithm of each place's chance, row by row.
         wanted: ``[N, 18, 3]``: x, y in 0..1, confidence; 0 = missing.
     """
-    grid = round(heat.shape[1] ** 0.5)
-    cell = (wanted[..., :2] * grid).long().clamp(0, grid - 1)
-    chosen = heat.gather(1, (cell[..., 1] * grid + cell[..., 0])[:, None])[:, 0]
+    side = round(heat.shape[1] ** 0.5)
+    cell = (wanted[..., :2] * side).long().clamp(0, side - 1)
+    chosen = heat.gather(1, (cell[..., 1] * side + cell[..., 0])[:, None])[:, 0]
     there = (wanted[..., 2] > 0).float()
     return -(chosen * there).sum() / there.sum().clamp(min=1)
 
@@ -112,6 +112,7 @@ def text_agreement(found: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
 
 
 def _centred_kernel(x: Tensor) -> Tensor:
-    squared = (x[:, None] - x).square().sum(dim=-1)
+    lengths = x.square().sum(dim=1)
+    squared = (lengths[:, None] + lengths - 2 * x @ x.T).clamp(min=0)
     kernel = torch.exp(-squared / squared.detach().median().clamp(min=1e-8))
     return kernel - kernel.mean(dim=0) - kernel.mean(dim=1, keepdim=True) + kernel.mean()

@@ -42,7 +42,7 @@ class Features:
     other_views: bool
 
     def tokens(self, places: np.ndarray, viewed: np.ndarray) -> np.ndarray:
-        """CLIP tokens ``[B, layers, T, C]`` float32; ``viewed`` ``[B]`` bool asks for the other view."""
+        """CLIP tokens ``[B, T, layers * C]`` float32; ``viewed`` ``[B]`` bool asks for the other view."""
         keys = self.rows.sha256[places]
         named = [key + "+view" if other else key for key, other in zip(keys, viewed & self.other_views, strict=True)]
         return self.clip.get(named).astype(np.float32)
@@ -59,7 +59,7 @@ class Features:
 def clip_cache(config: TrainConfig, encoder: EncoderConfig) -> FeatureCache:
     """The cache of CLIP tokens for an encoder."""
     clip = Model(encoder.models.clip, config.models_root)
-    identity = {"model": clip.identity(), "layers": encoder.layers, "views": views.VERSION}
+    identity = {"model": clip.identity(), "layers": encoder.layers, "normalised": True, "views": views.VERSION}
     return FeatureCache(config.cache_folder, "clip", identity)
 
 

@@ -31,15 +31,20 @@ class Tower:
     layers: tuple[int, ...]
 
     def tokens(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """``[N, layers, 1 + patches, channels]`` of pictures, on the tower's device."""
+        """What the encoder reads of pictures: ``[N, 1 + patches, layers * channels]``, on the tower's device.
+
+        Each hidden state is normalised: CLIP's deeper layers have single channels a hundred times the others. Being
+        frozen, that is done here, once per picture, and not in every step that reads it.
+        """
         import torch
+        from torch.nn import functional as F
 
         pixels = self.processor([image.convert("RGB") for image in images], return_tensors="pt").pixel_values
         with torch.no_grad():
             states = self.network(
                 pixel_values=pixels.to(self.network.device, self.network.dtype), output_hidden_states=True
             ).hidden_states
-        return torch.stack([states[layer] for layer in self.layers], dim=1)
+        return torch.cat([F.layer_norm(states[layer], states[layer].shape[-1:]) for layer in self.layers], dim=-1)
 
 
 def tower(config: EncoderConfig, models_root: str | None = None) -> Tower:

@@ -1,7 +1,8 @@
-"""Other views of a training picture: mirrored, turned, moved and scaled, the keypoints with it.
+"""Other views of a training picture: mirrored, turned, stretched, scaled and moved, the keypoints with it.
 
-A build has a few dozen poses; with each picture seen in another frame there are as many as pictures. Views are fixed by
-the picture's hash, so that what the frozen models make of them can be cached.
+A build has a few dozen poses; with each picture seen in another frame there are as many as pictures. Stretching along
+any direction opens and closes the angles between limbs, which makes poses of them that no source has. Views are fixed
+by the picture's hash, so that what the frozen models make of them can be cached.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-VERSION = 1
+VERSION = 2
 """Raised when the views of a picture change, so that caches notice."""
 _MIRRORED = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
-_SCALE, _TURN, _SHIFT = 0.25, 0.21, 0.12
-"""Log of the zoom, radians, and image sides, each up to which a view may differ."""
+_SCALE, _STRETCH, _TURN, _SHIFT = 0.25, 0.25, 0.6, 0.12
+"""Logs of zoom and stretch, radians, and image sides, each up to which a view may differ."""
 
 
 def view(image: Image.Image, keypoints: np.ndarray, sha256: str) -> tuple[Image.Image, np.ndarray]:
@@ -50,9 +51,14 @@ def _placement(sha256: str) -> tuple[bool, np.ndarray, np.ndarray]:
     """Whether mirrored; then the map ``p -> turn @ p + offset`` of places in image sides."""
     rng = np.random.default_rng([int(sha256[:15], 16), VERSION])
     mirror = bool(rng.random() < 0.5)
-    angle, zoom = rng.uniform(-_TURN, _TURN), np.exp(rng.uniform(-_SCALE, _SCALE))
-    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    axis = _rotation(rng.uniform(0, np.pi))
+    stretch = np.exp(rng.uniform(0, _STRETCH) * np.array([1, -1]) + rng.uniform(-_SCALE, _SCALE))
+    turn = _rotation(rng.uniform(-_TURN, _TURN)) @ axis @ np.diag(stretch) @ axis.T
     return mirror, turn, np.array([0.5, 0.5]) + rng.uniform(-_SHIFT, _SHIFT, 2) - turn @ np.array([0.5, 0.5])
+
+
+def _rotation(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _warp(image: Image.Image, turn: np.ndarray, offset: np.ndarray) -> Image.Image:

@@ -35,7 +35,8 @@ class Spotted(NamedTuple):
         keypoints: ``[N, 18, 3]``: x, y in 0..1, probability of being there; zeros without experts.
         words: ``[N, num_words, word_dim]``, to stand at ``S*``.
         raw_subject: The subject feature before the removal, for the removal's moments.
-        heat: ``[N, grid * grid, 18]``: logarithm of how likely each patch holds a joint; empty without experts.
+        heat: ``[N, places, 18]``: logarithm of how likely which place holds a joint, on a square grid, row by row; no
+            places without experts.
     """
 
     subject: Tensor
@@ -72,7 +73,7 @@ class SpotDiffEncoder(
         self.config = config
         self.models_root: str | None = None
         c = config
-        shape = (len(c.layers), c.channels, c.width)
+        shape = (len(c.layers) * c.channels, c.width)
         self.subject_head = SubjectHead(*shape, grid=c.grid, queries=_QUERIES, out=c.subject_dim, guided=c.experts)
         self.aligner = Aligner(c.subject_dim, c.num_words, c.word_dim)
         if c.experts:
@@ -82,14 +83,15 @@ class SpotDiffEncoder(
         self.removal = SpanRemoval(spanned, c.subject_dim)
 
     def forward(self, tokens: Tensor) -> Spotted:
-        """Features of CLIP tokens ``[N, layers, 1 + grid * grid, channels]`` (:mod:`spotdiff_model.data.tower`)."""
+        """Features of CLIP tokens ``[N, 1 + grid * grid, layers * channels]`` (:mod:`spotdiff_model.data.tower`)."""
         count = len(tokens)
         pose = background = tokens.new_zeros(count, 0)
         keypoints, heat = tokens.new_zeros(count, JOINTS, 3), tokens.new_zeros(count, 0, JOINTS)
+        shares = heat
         if self.config.experts:
-            pose, keypoints, heat = self.pose_expert(tokens)
+            pose, keypoints, heat, shares = self.pose_expert(tokens)
             background = self.background_expert(tokens)
-        raw = self.subject_head(tokens, heat, keypoints[..., 2])
+        raw = self.subject_head(tokens, shares, keypoints[..., 2])
         subject = self.removal(raw)
         return Spotted(subject, pose, background, keypoints, self.aligner(subject), raw, heat)
 

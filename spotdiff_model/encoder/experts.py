@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,53 +11,61 @@ from torch.nn import functional as F
 from spotdiff_model.encoder.tokens import AttentionPooling, Neighbours, Stem
 
 JOINTS = 18
-_REACH = 1.5
-"""How far from its patch's middle a patch may place a joint, in patches."""
+FINER = 4
+"""So many places along a patch's side are told apart: CLIP's grid alone is coarser than joints have to be found."""
+
+
+class Pose(NamedTuple):
+    """What the pose expert sees in N pictures.
+
+    Attributes:
+        feature: f_p ``[N, out]``.
+        keypoints: ``[N, 18, 3]``: x, y in 0..1, probability of being there.
+        heat: ``[N, (FINER * grid) ** 2, 18]``: logarithm of how likely which place holds a joint, row by row.
+        shares: ``[N, grid * grid, 18]``: how likely which patch does.
+    """
+
+    feature: Tensor
+    keypoints: Tensor
+    heat: Tensor
+    shares: Tensor
 
 
 class PoseExpert(nn.Module):
     """Finds the keypoints by place, and makes f_p of nothing else.
 
-    Each patch, with its neighbours, says how likely it holds which joint, and where exactly; a joint is the mean of
-    what the patches say (soft-argmax). What is learned at one place holds everywhere, so a few dozen poses are enough,
-    where a regression from the whole picture would learn them by heart.
+    Each patch, with its neighbours, says how likely each place in it holds which joint; a joint is the mean of the
+    places (soft-argmax). What is learned at one place holds everywhere, so that a few dozen poses teach much, where a
+    regression from the whole picture would learn them by heart.
     """
 
-    def __init__(self, layers: int, channels: int, width: int, grid: int, out: int) -> None:
+    def __init__(self, inputs: int, width: int, grid: int, out: int) -> None:
         super().__init__()
         self.grid, self.out = grid, out
-        self.stem = Stem(layers, channels, width)
-        self.around = nn.ModuleList([Neighbours(width, grid) for _ in range(2)])
-        self.heat = nn.Linear(width, JOINTS)
-        self.offset = nn.Linear(width, 2 * JOINTS)
+        self.stem = Stem(inputs, width)
+        self.around = nn.Sequential(*(Neighbours(width, grid) for _ in range(3)))
+        self.heat = nn.Linear(width, JOINTS * FINER**2)
         self.there = nn.Parameter(
             torch.tensor([[0.0], [-1.0]]).repeat(1, JOINTS)
         )  # log scale and shift of the evidence
         self.embed = nn.Linear(3 * JOINTS, max(out - 3 * JOINTS, 1))
-        lines = (torch.arange(grid) + 0.5) / grid
+        lines = (torch.arange(FINER * grid) + 0.5) / (FINER * grid)
         places = torch.stack(torch.meshgrid(lines, lines, indexing="xy"), dim=-1).reshape(-1, 2)
         self.register_buffer("places", places, persistent=False)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is seen of the pose.
-
-        Args:
-            tokens: ``[N, layers, 1 + grid * grid, channels]``; the first token has no place and is not used.
-
-        Returns:
-            Feature ``[N, out]``; keypoints ``[N, 18, 3]`` (x, y in 0..1, probability of being there); heat
-            ``[N, grid * grid, 18]``, the logarithm of how likely which patch holds a joint.
-        """
-        patches = self.stem(tokens[:, :, 1:])
-        for block in self.around:
-            patches = block(patches)
-        heat = self.heat(patches)
-        offset = torch.tanh(self.offset(patches)).unflatten(-1, (JOINTS, 2)) * (_REACH / self.grid)
-        chances = heat.log_softmax(dim=1)
-        where = torch.einsum("npj,npjc->njc", chances.exp(), offset + self.places[:, None])
-        there = torch.sigmoid(self.there[0].exp() * torch.logsumexp(heat, dim=1) + self.there[1])
+    def forward(self, tokens: Tensor) -> Pose:
+        """What is seen of the pose in tokens ``[N, 1 + grid * grid, inputs]``; the first has no place, is not used."""
+        patches = self.around(self.stem(tokens[:, 1:]))
+        grid = self.heat(patches).float().transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        evidence = F.pixel_shuffle(grid, FINER)
+        flat = evidence.flatten(2).transpose(1, 2)
+        heat = flat.log_softmax(dim=1)
+        chances = heat.exp()
+        where = torch.einsum("npj,pc->njc", chances, self.places)
+        there = torch.sigmoid(self.there[0].exp() * torch.logsumexp(flat, dim=1) + self.there[1])
         keypoints = torch.cat([where, there[..., None]], dim=-1)
-        return self._feature(keypoints), keypoints, chances
+        shares = FINER**2 * F.avg_pool2d(chances.transpose(1, 2).unflatten(2, evidence.shape[-2:]), FINER)
+        return Pose(self._feature(keypoints), keypoints, heat, shares.flatten(2).transpose(1, 2))
 
     def _feature(self, keypoints: Tensor) -> Tensor:
         """The places as they are, to be read linearly, and bent ones, so that the removal also takes out curves."""
@@ -67,16 +77,15 @@ class PoseExpert(nn.Module):
 class BackgroundExpert(nn.Module):
     """A stem and an attention pooling, and CLIP's own summary by a linear map."""
 
-    def __init__(self, layers: int, channels: int, width: int, queries: int, out: int) -> None:
+    def __init__(self, inputs: int, width: int, queries: int, out: int) -> None:
         super().__init__()
-        self.stem = Stem(layers, channels, width)
+        self.stem = Stem(inputs, width)
         self.pool = AttentionPooling(width, queries, out)
-        self.summary = nn.Linear(channels, out)
+        self.summary = nn.Linear(inputs, out)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``[N, out]`` of tokens ``[N, layers, T, channels]``; each feature has mean square 1."""
-        summary = self.summary(F.layer_norm(tokens[:, -1, 0], tokens.shape[-1:]))
-        pooled = self.pool(self.stem(tokens)) + summary
+        """``[N, out]`` of tokens ``[N, T, inputs]``; each feature has mean square 1."""
+        pooled = self.pool(self.stem(tokens)) + self.summary(tokens[:, 0])
         return F.rms_norm(pooled, pooled.shape[-1:])
 
 
@@ -88,10 +97,10 @@ class SubjectHead(nn.Module):
     attention has to find the subject by itself.
     """
 
-    def __init__(self, layers: int, channels: int, width: int, grid: int, queries: int, out: int, guided: bool) -> None:
+    def __init__(self, inputs: int, width: int, grid: int, queries: int, out: int, guided: bool) -> None:
         super().__init__()
         self.guided = guided
-        self.stem = Stem(layers, channels, width)
+        self.stem = Stem(inputs, width)
         self.around = Neighbours(width, grid)
         part = max(width // 2, 8)
         if guided:
@@ -100,18 +109,18 @@ class SubjectHead(nn.Module):
         else:
             self.pool = AttentionPooling(width, queries, out)
 
-    def forward(self, tokens: Tensor, heat: Tensor, there: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, shares: Tensor, there: Tensor) -> Tensor:
         """``[N, out]``; each feature has mean square 1.
 
         Args:
-            tokens: ``[N, layers, 1 + grid * grid, channels]``.
-            heat: ``[N, grid * grid, 18]``: logarithm of how likely each patch holds a joint.
+            tokens: ``[N, 1 + grid * grid, inputs]``.
+            shares: ``[N, grid * grid, 18]``: how likely which patch holds a joint.
             there: ``[N, 18]``: how likely a joint is there at all.
         """
-        patches = self.around(self.stem(tokens[:, :, 1:]))
+        patches = self.around(self.stem(tokens[:, 1:]))
         if self.guided:
             # the pose expert learns from keypoints alone
-            weights, there = heat.detach().exp(), there.detach()[..., None]
+            weights, there = shares.detach(), there.detach()[..., None]
             parts = torch.einsum("npj,npw->njw", weights, self.values(patches)) * there
             pooled = self.join(torch.cat([parts, there], dim=-1).flatten(1))
         else:

@@ -8,22 +8,17 @@ from torch.nn import functional as F
 
 
 class Stem(nn.Module):
-    """Two layers that see each token by itself, so that what is learned at one place holds at all places.
+    """Two layers that see each token by itself, so that what is learned at one place holds at all places."""
 
-    Every hidden state is normalised first: CLIP's deeper layers have single channels a hundred times the others.
-    """
-
-    def __init__(self, layers: int, channels: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.mix = nn.Linear(layers * channels, width)
+        self.mix = nn.Linear(inputs, width)
         self.deep = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``[N, T, width]`` of tokens ``[N, layers, T, channels]``."""
-        normal = F.layer_norm(tokens, tokens.shape[-1:])
-        joined = normal.permute(0, 2, 1, 3).flatten(2)
-        mixed = F.gelu(self.mix(joined))
+        """``[N, T, width]`` of tokens ``[N, T, inputs]``."""
+        mixed = F.gelu(self.mix(tokens))
         return self.norm(mixed + F.gelu(self.deep(mixed)))
 
 

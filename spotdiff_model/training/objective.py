@@ -115,7 +115,7 @@ class Objective:
             return parts
         everyones = gather(torch.from_numpy(self.features.keypoints[viewed.astype(int), places]).to(device))
         parts["keypoints"] = losses.keypoint_regression(spotted.keypoints, everyones)
-        parts["keypoints"] = parts["keypoints"] + 0.3 * losses.keypoint_patches(spotted.heat, everyones)
+        parts["keypoints"] = parts["keypoints"] + losses.keypoint_places(spotted.heat, everyones)
         parts["background"] = losses.agreement(spotted.background, labels["background_id"])
         parts["orthogonality"] = losses.orthogonality(spotted.subject, spotted.pose, spotted.background)
         # the experts are not to hide what they know for the sake of independence

@@ -52,13 +52,13 @@ def test_missing_keypoints_count_only_for_their_presence() -> None:
     assert losses.keypoint_regression(found, wanted) > 1
 
 
-def test_keypoint_patches_want_the_patch_under_the_joint() -> None:
+def test_keypoint_places_want_the_patch_under_the_joint() -> None:
     wanted = torch.zeros(1, 18, 3)
     wanted[0, 3] = torch.tensor([0.9, 0.1, 1.0])  # right column, top row: patch 1 of a 2 x 2 grid
     heat = torch.full((1, 4, 18), -9.0)
     heat[0, 1, 3] = 0
-    assert losses.keypoint_patches(heat, wanted) == 0
-    assert losses.keypoint_patches(heat.flip(1), wanted) == 9
+    assert losses.keypoint_places(heat, wanted) == 0
+    assert losses.keypoint_places(heat.flip(1), wanted) == 9
 
 
 def test_text_agreement_counts_what_tells_prompts_apart() -> None:

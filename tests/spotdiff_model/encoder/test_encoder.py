@@ -22,7 +22,7 @@ def _config(**changes: object) -> EncoderConfig:
 
 
 def _tokens(count: int) -> torch.Tensor:
-    return torch.randn(count, 2, 65, 192, generator=torch.Generator().manual_seed(0))
+    return torch.randn(count, 65, 2 * 192, generator=torch.Generator().manual_seed(0))
 
 
 def test_shapes() -> None:
