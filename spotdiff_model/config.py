@@ -89,11 +89,11 @@ class TrainConfig(_Settings):
         None, description="Frozen features, shared by all trainings that name it; default: beside output_dir."
     )
     models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
-    max_train_steps: int = Field(800, ge=1, description="Optimizer steps.")
+    max_train_steps: int = Field(1000, ge=1, description="Optimizer steps.")
     train_batch_size: int = Field(48, ge=2, description="Pairs (reference, target) per device and step.")
     noise_batch_size: int = Field(8, ge=1, description="How many of the pairs also go through the UNet.")
     gradient_accumulation_steps: int = Field(1, ge=1, description="Batches per optimizer step.")
-    learning_rate: float = Field(2e-3, gt=0, description="AdamW's, at its highest.")
+    learning_rate: float = Field(3e-3, gt=0, description="AdamW's, at its highest.")
     lr_scheduler: str = Field("cosine", description="By diffusers' name: cosine, constant, linear ...")
     lr_warmup_steps: int = Field(50, ge=0, description="Steps in which the learning rate rises.")
     adam_weight_decay: float = Field(1e-2, ge=0, description="AdamW's.")

@@ -29,7 +29,12 @@ class Ablation:
 
 ABLATIONS = (
     Ablation(COMPLETE, "ours, trained again", "Nothing left out; as many steps as the ablations.", {}),
-    Ablation("no-orthogonality", "no orthogonality", "Orthogonality loss off.", {"orthogonality_weight": 0.0}),
+    Ablation(
+        "no-orthogonality",
+        "no orthogonality",
+        "Orthogonality loss off, nothing removed.",
+        {"orthogonality_weight": 0.0, "project": False},
+    ),
     Ablation("no-experts", "no experts", "No pose and background expert, nothing removed.", {"experts": False}),
     Ablation("no-independence", "no independence", "Independence loss off.", {"independence_weight": 0.0}),
     Ablation("reference-same", "reference = target", "Trained to reproduce the reference.", {"reference": "same"}),

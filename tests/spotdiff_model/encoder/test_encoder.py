@@ -46,7 +46,7 @@ def test_clips_summary_reaches_the_background_only() -> None:
     encoder = SpotDiffEncoder(_config()).eval()
     tokens = _tokens(4)
     other = tokens.clone()
-    other[:, :, 0] = other[:, :, 0].flip(-1)
+    other[:, 0] = other[:, 0].flip(-1)
     before, after = encoder(tokens), encoder(other)
     assert torch.equal(before.pose, after.pose)
     assert torch.equal(before.subject, after.subject)
@@ -57,15 +57,15 @@ def test_the_subject_is_read_where_the_joints_are() -> None:
     """What stands far from all joints, as the pose expert sees them, leaves no trace."""
     encoder = SpotDiffEncoder(_config())
     head, tokens = encoder.subject_head, _tokens(2)
-    heat = torch.full((2, 64, 18), -50.0)
-    heat[:, 9] = 0  # second row, second column
+    shares = torch.zeros(2, 64, 18)
+    shares[:, 9] = 1  # second row, second column
     there = torch.ones(2, 18)
     far, near = tokens.clone(), tokens.clone()
-    far[:, :, 1 + 63] = far[:, :, 1 + 63].flip(-1)
-    near[:, :, 1 + 9] = near[:, :, 1 + 9].flip(-1)
-    before = head(tokens, heat, there)
-    assert torch.equal(before, head(far, heat, there))
-    assert not torch.allclose(before, head(near, heat, there))
+    far[:, 1 + 63] = far[:, 1 + 63].flip(-1)
+    near[:, 1 + 9] = near[:, 1 + 9].flip(-1)
+    before = head(tokens, shares, there)
+    assert torch.equal(before, head(far, shares, there))
+    assert not torch.allclose(before, head(near, shares, there))
 
 
 def test_saved_and_loaded_it_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
