@@ -208,7 +208,7 @@ class Subject(Posed):
         pose_score: OKS of the re-extracted pose against the asked one, 0..1.
         people: How many people the pose extractor found in it.
         mask: PNG bytes, mode L, 0/255.
-        mask_score: SAM's predicted IoU.
+        mask_score: SAM's predicted IoU, 0..1.
         mask_area: Share of the image, 0..1.
         clip_t_subject: Cosine of CLIP image and subject prompt.
     """

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.config import ModelRef, Profile, Scheduler, UserError, checked, first_problem
 
 Count = Annotated[int, Field(ge=1)]
+_MIN_GUIDANCE = 3.0
 
 
 class _Settings(BaseModel):
@@ -166,11 +167,11 @@ def base_models(profile: Profile) -> BaseModels:
 
 
 def sampling(profile: Profile) -> Sampling:
-    """The profile's way to generate subjects."""
+    """The profile's way to generate subjects, but with guidance: a build tries again, a user looks at one picture."""
     return Sampling(
         scheduler=profile.scheduler,
         num_inference_steps=profile.subjects.num_inference_steps,
-        guidance_scale=profile.subjects.guidance_scale,
+        guidance_scale=max(profile.subjects.guidance_scale, _MIN_GUIDANCE),
         controlnet_conditioning_scale=profile.subjects.controlnet_conditioning_scale,
         negative_prompt=profile.subjects.negative_prompt,
         line_width=profile.poses.line_width,

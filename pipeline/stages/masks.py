@@ -30,7 +30,7 @@ class SegmentSubjects:
     sam: Model
 
     name: ClassVar[str] = "segment_subjects"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     adds: ClassVar[tuple[str, ...]] = ("mask", "mask_score", "mask_area")
 
     def process(self, rows: Sequence[Subject]) -> list[Subject]:
@@ -60,7 +60,8 @@ class SegmentSubjects:
         best = int(scores.argmax())
         mask = clean_mask(masks[best], self.masks.max_hole, self.masks.max_island)
         picture = Image.fromarray(mask.astype(np.uint8) * 255)
-        return replace(row, mask=to_png(picture), mask_score=float(scores[best]), mask_area=float(mask.mean()))
+        score = float(np.clip(scores[best], 0, 1))  # SAM regresses it, and may go a little beyond
+        return replace(row, mask=to_png(picture), mask_score=score, mask_area=float(mask.mean()))
 
     def _box(self, pose: np.ndarray) -> np.ndarray:
         """``[x0, y0, x1, y1]`` in 0..1 around the keypoints, with the margin that flesh and clothes need."""

@@ -54,6 +54,17 @@ def test_the_mask_is_sam_s_best_for_keypoints_and_box(random: SegmentSubjects) -
     assert {*np.unique(pixels(row.mask))} <= {0, 255}
 
 
+def test_a_predicted_iou_above_one_is_one(random: SegmentSubjects) -> None:
+    bias = predictor(random.sam).model.mask_decoder.iou_prediction_head.layers[-1].bias
+    before = bias.detach().clone()
+    try:
+        bias.data += 5
+        (row,) = random.process([blank(1)])
+    finally:
+        bias.data.copy_(before)
+    assert row.mask_score == 1
+
+
 def test_the_picture_is_encoded_once(random: SegmentSubjects, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = predictor(random.sam).model.image_encoder
     seen, real = [], encoder.forward
