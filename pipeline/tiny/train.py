@@ -4,6 +4,7 @@
 
     python -m pipeline.tiny.train all                       # in order; several hours on 2 cores
     python -m pipeline.tiny.train autoencoder --steps 4000  # one of them; run again to resume
+    python -m pipeline.tiny.train diffusion --tune          # on from the weights in --out
 
 Checkpoints and rendered scenes lie in ``--work``; a stopped run goes on from its last checkpoint when the same command
 is given again. The weights go to ``--out`` in hub layout, as float16 safetensors.
@@ -46,8 +47,13 @@ def main(
     scenes: Annotated[int, typer.Option(help="How many scenes are rendered for training.")] = SCENES,
     threads: Annotated[int, typer.Option(help="torch threads.")] = 2,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Begin with the weights in --out: pose, diffusion, decoder.")
+    ] = False,
 ) -> None:
     """Trains the small models of the tiny profile; resumes where a checkpoint lies in --work."""
+    if tune and model not in _TUNERS:
+        raise typer.BadParameter(f"{model} cannot be tuned; those that can: {', '.join(_TUNERS)}", param_hint="--tune")
     import torch
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -56,7 +62,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     wanted = [m for m in Model if m is not Model.ALL] if model is Model.ALL else [model]
     for one in wanted:
-        _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed})
+        (_TUNERS if tune else _TRAINERS)[one](out, work, scenes, {"steps": steps, "seed": seed})
 
 
 Overrides = dict[str, int | None]
@@ -83,11 +89,22 @@ def _clip_image(out: Path, work: Path, scenes: int, overrides: Overrides) -> Non
 
 
 def _pose(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from diffusers import AutoencoderKL
+
     from pipeline.tiny.training import pose
     from pipeline.tiny.training.renders import load_renders
 
-    recipe = _with(pose.RECIPE, overrides)
-    pose.train(out / "pose", work, load_renders(work, scenes), recipe, pairs=min(pose.PAIRS, scenes))
+    recipe, vae = _with(pose.RECIPE, overrides), AutoencoderKL.from_pretrained(work / "autoencoder")
+    pose.train(out / "pose", work, load_renders(work, scenes), recipe, pairs=min(pose.PAIRS, scenes), vae=vae)
+
+
+def _tune_pose(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import diffusion, pose
+    from pipeline.tiny.training.renders import load_renders
+
+    recipe, vae = _with(pose.TUNING, overrides), diffusion.shipped(out).vae
+    renders, pairs = load_renders(work, scenes), min(pose.PAIRS, scenes)
+    pose.train(out / "pose", work, renders, recipe, pairs=pairs, vae=vae, start=out / "pose")
 
 
 def _sam(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
@@ -103,6 +120,14 @@ def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None
     from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
 
     diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), _with(diffusion.RECIPE, overrides))
+
+
+def _tune_diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import diffusion
+    from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
+
+    recipe = _with(diffusion.TUNING, overrides)
+    diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), recipe, start=out)
 
 
 def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
@@ -124,6 +149,17 @@ def _decoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
         save_half(vae, out / pipeline / "vae")
 
 
+def _tune_decoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+    from pipeline.tiny.training import autoencoder, diffusion
+    from pipeline.tiny.training.renders import load_renders
+    from pipeline.tiny.training.save import save_half
+
+    recipe, start = _with(autoencoder.DECODER_RECIPE, overrides), diffusion.shipped(out).vae
+    vae = autoencoder.polish(work / "decoder", work, load_renders(work, scenes), recipe, start=start)
+    for pipeline in ("diffusion", "inpainting"):
+        save_half(vae, out / pipeline / "vae")
+
+
 def _with(recipe, overrides: Overrides):  # type: ignore[no-untyped-def]
     return dataclasses.replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
 
@@ -137,6 +173,11 @@ _TRAINERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
     Model.DIFFUSION: _diffusion,
     Model.INPAINTING: _inpainting,
     Model.DECODER: _decoder,
+}
+_TUNERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
+    Model.POSE: _tune_pose,
+    Model.DIFFUSION: _tune_diffusion,
+    Model.DECODER: _tune_decoder,
 }
 
 

@@ -78,13 +78,23 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
     return model
 
 
-def polish(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = DECODER_RECIPE) -> AutoencoderKL:
+def polish(
+    out_dir: Path,
+    work_dir: Path,
+    renders: Renders,
+    recipe: Recipe = DECODER_RECIPE,
+    start: AutoencoderKL | None = None,
+) -> AutoencoderKL:
     """Trains the decoder on, encoder frozen: latents stay what the diffusion models have learned; saves to ``out_dir``.
 
     Some noise on the latents makes it forgiving of latents that were sampled, not encoded.
+
+    Args:
+        start: What to begin with, instead of the work folder's autoencoder.
     """
     held_out = load_renders(work_dir, 256, EVALUATION_SEED)
-    vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
+    name = "decoder" if start is None else "decoder-tuned"
+    vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder") if start is None else start
     latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
@@ -99,7 +109,7 @@ def polish(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = DEC
         decoded = model.decode(given / model.config.scaling_factor).sample
         return {"mse": F.mse_loss(decoded, images), "l1": 0.1 * F.l1_loss(decoded, images)}
 
-    model = fit("decoder", vae, losses, recipe, work_dir, lambda m: f"PSNR {psnr(m, held_out.images):.2f} dB")
+    model = fit(name, vae, losses, recipe, work_dir, lambda m: f"PSNR {psnr(m, held_out.images):.2f} dB")
     assert isinstance(model, AutoencoderKL)
     model.save_pretrained(out_dir)
     return model
@@ -107,9 +117,7 @@ def polish(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = DEC
 
 def cached_latents(vae: AutoencoderKL, images: np.ndarray, folder: Path, name: str) -> np.ndarray:
     """Scaled latents float32 [N, 4, 16, 16] of all images, made once for this encoder."""
-    encoder = [*vae.encoder.parameters(), *vae.quant_conv.parameters()]
-    weights = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in encoder)).hexdigest()[:12]
-    path = folder / f"{name}-{len(images)}-{weights}.npy"
+    path = folder / f"{name}-{len(images)}-{digest_of(vae.encoder, vae.quant_conv)}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         logger.info("encoding %d images", len(images))
@@ -117,6 +125,39 @@ def cached_latents(vae: AutoencoderKL, images: np.ndarray, folder: Path, name: s
         np.save(path.with_suffix(".tmp.npy"), found.numpy())
         path.with_suffix(".tmp.npy").replace(path)
     return np.load(path, mmap_mode="r+")
+
+
+def cached_decodings(vae: AutoencoderKL, renders: Renders, folder: Path) -> np.ndarray:
+    """The renders as the diffusion models would show them at best, uint8 [N, 64, 64, 3], made once.
+
+    Through the autoencoder, with some noise on the latents: what looks at generated pictures has to know its softness.
+    """
+    latents = cached_latents(vae, renders.images, folder, f"images-{renders.first_seed}")
+    path = folder / f"decoded-{renders.first_seed}-{len(renders)}-{digest_of(vae.decoder, vae.post_quant_conv)}.npy"
+    if not path.exists():
+        logger.info("decoding %d images", len(renders))
+        generator = torch.Generator().manual_seed(0)
+        parts = []
+        for start in range(0, len(renders), 64):
+            given = torch.from_numpy(latents[start : start + 64])
+            noise = LATENT_NOISE * torch.rand(len(given), 1, 1, 1, generator=generator)
+            parts.append(decode(vae, given + noise * torch.randn(given.shape, generator=generator)))
+        np.save(path.with_suffix(".tmp.npy"), np.concatenate(parts))
+        path.with_suffix(".tmp.npy").replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def digest_of(*modules: nn.Module) -> str:
+    """Twelve hex digits that change with the weights."""
+    parameters = [p for module in modules for p in module.parameters()]
+    return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in parameters)).hexdigest()[:12]
+
+
+@torch.no_grad()
+def decode(model: AutoencoderKL, latents: Tensor) -> np.ndarray:
+    """Pictures uint8 [N, 64, 64, 3] of scaled latents [N, 4, 16, 16]."""
+    images = model.decode(latents / model.config.scaling_factor).sample.clamp(-1, 1)
+    return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 @torch.no_grad()

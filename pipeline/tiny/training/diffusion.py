@@ -9,29 +9,36 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.tiny.training.autoencoder import cached_latents, pick
 from pipeline.tiny.training.captions import caption, tokenize
 from pipeline.tiny.training.clip import WIDTH, image_processor, trained_text
 from pipeline.tiny.training.loop import Losses, Recipe, fit
-from pipeline.tiny.training.renders import Renders, scene_of
+from pipeline.tiny.training.renders import Renders, scene_of, shows_scene
 from pipeline.tiny.training.save import save_half
 
 logger = logging.getLogger(__name__)
 
 RECIPE = Recipe(steps=11_000, batch_size=32, learning_rate=8e-4, warmup=200, decay=0.3, mixed_precision=True)
+TUNING = Recipe(steps=3400, batch_size=32, learning_rate=4e-4, warmup=100, decay=0.6, mixed_precision=True)
+"""For models that begin with the shipped weights."""
 LINE_WIDTH = 0.03
 """Of the control image, as in profiles/tiny.toml."""
-NO_CAPTION, NO_CONTROL = 0.1, 0.1
+NO_CAPTION, NO_CONTROL = 0.1, 0.3
 """Shares of the samples trained without caption (for guidance) and of the batches without control."""
+FIGURE, HEAD = 2.0, 4.0
+"""Weight of the figure and of its head in the loss; elsewhere 1. Left and right hang on a face of a few pixels."""
+HEAD_REACH = 0.55
+"""How far from the head's middle the head's weight reaches, in lengths from neck to nose."""
 
 
 def noise_schedule() -> DDPMScheduler:
@@ -77,10 +84,9 @@ def build_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
 class Generator(nn.Module):
     """UNet and ControlNet as one module to train."""
 
-    def __init__(self) -> None:
+    def __init__(self, unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
         super().__init__()
-        self.unet = build_unet()
-        self.controlnet = build_controlnet(self.unet)
+        self.unet, self.controlnet = unet, controlnet
 
     def forward(self, noisy: Tensor, steps: Tensor, text: Tensor, control: Tensor | None) -> Tensor:
         """The velocity [N, 4, 16, 16] of noisy [N, 4, 16, 16] at steps [N].
@@ -99,31 +105,65 @@ class Generator(nn.Module):
         ).sample
 
 
-def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECIPE) -> None:
-    """Trains both; saves a Stable-Diffusion-style pipeline and the ControlNet under ``out_dir``."""
-    vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
+class Parts(NamedTuple):
+    """What training starts with: frozen autoencoder and text encoder, and the models to train."""
+
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    generator: Generator
+
+
+def fresh(work_dir: Path) -> Parts:
+    """What was trained in the work folder so far, and a generator with random weights."""
     clip, tokenizer, _ = trained_text(work_dir)
+    unet = build_unet()
+    vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
+    return Parts(vae, text_encoder(clip), tokenizer, Generator(unet, build_controlnet(unet)))
+
+
+def shipped(folder: Path) -> Parts:
+    """The parts of a weights folder, in float32."""
+    pipe = StableDiffusionPipeline.from_pretrained(
+        folder / "diffusion", dtype=torch.float32, safety_checker=None, requires_safety_checker=False
+    )
+    controlnet = ControlNetModel.from_pretrained(folder / "controlnet", dtype=torch.float32)
+    return Parts(pipe.vae, pipe.text_encoder, pipe.tokenizer, Generator(pipe.unet, controlnet))
+
+
+def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECIPE, start: Path | None = None) -> None:
+    """Trains both; saves a Stable-Diffusion-style pipeline and the ControlNet under ``out_dir``.
+
+    Args:
+        start: Weights folder to begin with, instead of the work folder's parts and random weights.
+    """
+    torch.manual_seed(recipe.seed)
+    vae, text, tokenizer, begun = fresh(work_dir) if start is None else shipped(start)
     scheduler = noise_schedule()
     latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
     controls = cached_controls(renders, work_dir / f"controls-{renders.first_seed}-{len(renders)}.npy")
+    scenic = np.flatnonzero([shows_scene(renders.first_seed + i) for i in range(len(renders))])
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:
         index = pick(renders, recipe.batch_size, generator)
+        blind = bool(torch.rand((), generator=generator) < NO_CONTROL)
+        if blind:  # subjects are generated with control before plain walls, everything else without it anywhere
+            index = np.sort(scenic[index % len(scenic)])
         texts = training_captions(renders.first_seed + index, generator)
         with torch.no_grad():
-            text = clip.text_model(input_ids=tokenize(tokenizer, texts)).last_hidden_state
+            states = text(tokenize(tokenizer, texts)).last_hidden_state
         noisy, steps, target = add_noise(scheduler, torch.from_numpy(latents[index]), generator)
-        control = torch.from_numpy(controls[index]).permute(0, 3, 1, 2).float() / 255
-        blind = torch.rand((), generator=generator) < NO_CONTROL
-        return {"noise": F.mse_loss(model(noisy, steps, text, None if blind else control), target)}
+        control = None if blind else torch.from_numpy(controls[index]).permute(0, 3, 1, 2).float() / 255
+        weights = loss_weights(renders.masks[index], renders.keypoints[index])
+        error = F.mse_loss(model(noisy, steps, states, control).float(), target, reduction="none")
+        return {"noise": (weights[:, None] * error).mean()}
 
-    torch.manual_seed(recipe.seed)
-    model = fit("diffusion", Generator(), losses, recipe, work_dir)
+    model = fit("diffusion" if start is None else "diffusion-tuned", begun, losses, recipe, work_dir)
     assert isinstance(model, Generator)
     save_half(model.controlnet, out_dir / "controlnet")
     pipeline = StableDiffusionPipeline(
         vae=vae,
-        text_encoder=text_encoder(clip),
+        text_encoder=text,
         tokenizer=tokenizer,
         unet=model.unet,
         scheduler=scheduler,
@@ -132,6 +172,29 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
         requires_safety_checker=False,
     )
     save_half(pipeline, out_dir / "diffusion")
+
+
+def loss_weights(masks: np.ndarray, keypoints: np.ndarray) -> Tensor:
+    """What each latent counts, mean 1 for each picture.
+
+    Args:
+        masks: bool [N, 64, 64], the figures.
+        keypoints: [N, 18, 3].
+
+    Returns:
+        [N, 16, 16].
+    """
+    covered = torch.from_numpy(masks.astype(np.float32)).unflatten(1, (16, 4)).unflatten(3, (16, 4)).mean(dim=(2, 4))
+    axis = (np.arange(16) + 0.5) / 16
+    places = np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1)
+    face, neck = keypoints[:, [0, 14, 15, 16, 17]], keypoints[:, 1]
+    there = face[..., 2:] > 0
+    middle = (face[..., :2] * there).sum(axis=1) / there.sum(axis=1).clip(1)
+    reach = HEAD_REACH * np.linalg.norm(middle - neck[:, :2], axis=1) + 1 / 32
+    near = np.linalg.norm(places - middle[:, None, None], axis=-1) < reach[:, None, None]
+    near &= (there.any(axis=1) & (neck[:, 2:] > 0))[..., None]
+    weights = 1 + (FIGURE - 1) * covered + (HEAD - FIGURE) * torch.from_numpy(near)
+    return weights / weights.mean(dim=(1, 2), keepdim=True)
 
 
 def text_encoder(clip) -> CLIPTextModel:  # type: ignore[no-untyped-def]

@@ -29,11 +29,16 @@ def scene_of(seed: int) -> Scene:
     Subjects are generated before plain walls, so that is where the ControlNet needs most of its practice.
     """
     scene = sample_scene(seed)
-    if not STUDIO_SEED <= seed < EVALUATION_SEED or seed % 4 == 0:
+    if shows_scene(seed):
         return scene
     walls = VARIANTS["plain"]
     color = "grey" if seed % 2 else walls[seed // 4 % len(walls)]
     return dataclasses.replace(scene, background=Background("plain", color))
+
+
+def shows_scene(seed: int) -> bool:
+    """Whether a seed's background is the world's own, not the studio's wall."""
+    return not STUDIO_SEED <= seed < EVALUATION_SEED or seed % 4 == 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.tiny.train import Model, main
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    main(Model.ALL, folder / "weights", folder / "work", steps=2, scenes=64, threads=1, seed=None)
+    main(Model.ALL, folder / "weights", folder / "work", steps=2, scenes=64, threads=1, seed=None, tune=False)
     return folder / "weights"
 
 
