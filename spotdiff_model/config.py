@@ -115,6 +115,9 @@ class TrainConfig(_Settings):
         "wherever the subject occurs in several poses, another pose. 'same': one picture (an ablation).",
     )
     noise_weight: float = Field(1.0, ge=0, description="Of the UNet's noise prediction loss.")
+    distillation_weight: float = Field(
+        5.0, ge=0, description="Of agreement with what the UNet predicts when told the subject in words."
+    )
     orthogonality_weight: float = Field(0.1, ge=0, description="Of the cosines between the features.")
     spotting_weight: float = Field(1.0, ge=0, description="Of keypoints and of agreement in background and subject.")
     independence_weight: float = Field(1.0, ge=0, description="Of cross-covariance and HSIC between the features.")

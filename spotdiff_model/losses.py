@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_REACH = 1.6
+"""Patches around a joint that have to know where it is: a joint is often seen best from the patch beside it."""
+
 
 def noise_prediction(predicted: Tensor, wanted: Tensor) -> Tensor:
     """Mean squared error of the UNet's prediction ``[B, C, h, w]``, as in latent diffusion (Rombach et al. 2022)."""
@@ -40,7 +43,7 @@ def keypoint_regression(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 def keypoint_places(heat: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy of which place holds which joint; soft-argmax alone begins very slowly.
+    """Cross-entropy of which place (patch) holds which joint; a mean of places alone begins very slowly.
 
     Args:
         heat: ``[N, side * side, 18]``: logarithm of each place's chance, row by row.
@@ -51,6 +54,22 @@ def keypoint_places(heat: Tensor, wanted: Tensor) -> Tensor:
     chosen = heat.gather(1, (cell[..., 1] * side + cell[..., 0])[:, None])[:, 0]
     there = (wanted[..., 2] > 0).float()
     return -(chosen * there).sum() / there.sum().clamp(min=1)
+
+
+def keypoint_spots(spots: Tensor, wanted: Tensor) -> Tensor:
+    """Smooth L1 of where the patches around a joint take it to be: each of them, not only their mean, is to be right.
+
+    Args:
+        spots: ``[N, side * side, 18, 2]``: x, y in 0..1, patches row by row.
+        wanted: ``[N, 18, 3]``: x, y, confidence; 0 = missing.
+    """
+    side = round(spots.shape[1] ** 0.5)
+    axis = (torch.arange(side, device=spots.device) + 0.5) / side
+    middles = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).reshape(-1, 1, 2)
+    places = wanted[:, None, :, :2]
+    near = ((places - middles).norm(dim=-1) < _REACH / side) & (wanted[:, None, :, 2] > 0)
+    distance = F.smooth_l1_loss(spots, places.expand_as(spots), beta=0.02, reduction="none").sum(dim=-1)
+    return 20 * (distance * near).sum() / near.sum().clamp(min=1)
 
 
 def agreement(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:

@@ -41,17 +41,25 @@ class Diffusion:
 
     def prompt_features(self, prompts: Sequence[str]) -> torch.Tensor:
         """The text encoder's output at each prompt's end, ``[N, D]``: what the whole prompt says."""
-        import torch
-
         from spotdiff_model.placeholder import at_end
 
-        ids = self.tokenizer(
+        return at_end(self.prompt_states(prompts), self._ids(prompts), self.tokenizer.eos_token_id)
+
+    def prompt_states(self, prompts: Sequence[str]) -> torch.Tensor:
+        """The text encoder's hidden states ``[N, T, D]``, as the UNet is given them."""
+        import torch
+
+        with torch.no_grad():
+            states: torch.Tensor = self.text_encoder(self._ids(prompts)).last_hidden_state
+        return states
+
+    def _ids(self, prompts: Sequence[str]) -> torch.Tensor:
+        tokens = self.tokenizer(
             list(prompts), padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True,
             return_tensors="pt",
-        ).input_ids.to(self.text_encoder.device)  # fmt: skip
-        with torch.no_grad():
-            states = self.text_encoder(ids).last_hidden_state
-        return at_end(states, ids, self.tokenizer.eos_token_id)
+        )  # fmt: skip
+        ids: torch.Tensor = tokens.input_ids.to(self.text_encoder.device)
+        return ids
 
 
 def load_diffusion(model: Model) -> Diffusion:

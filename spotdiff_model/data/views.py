@@ -1,8 +1,7 @@
-"""Other views of a training picture: mirrored, turned, stretched, scaled and moved, the keypoints with it.
+"""Other views of a training picture: limbs bent, mirrored, turned, stretched, scaled and moved, the keypoints with it.
 
-A build has a few dozen poses; with each picture seen in another frame there are as many as pictures. Stretching along
-any direction opens and closes the angles between limbs, which makes poses of them that no source has. Views are fixed
-by the picture's hash, so that what the frozen models make of them can be cached.
+A build has a few dozen poses; with each picture's figure bent and seen in another frame there are as many as pictures.
+Views are fixed by the picture's hash, so that what the frozen models make of them can be cached.
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-VERSION = 2
+from spotdiff_model.data.bending import bent, warp
+
+VERSION = 3
 """Raised when the views of a picture change, so that caches notice."""
 _MIRRORED = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
-_SCALE, _STRETCH, _TURN, _SHIFT = 0.25, 0.25, 0.6, 0.12
+_SCALE, _STRETCH, _TURN, _SHIFT = 0.2, 0.12, 0.25, 0.1
 """Logs of zoom and stretch, radians, and image sides, each up to which a view may differ."""
 
 
@@ -28,16 +29,19 @@ def view(image: Image.Image, keypoints: np.ndarray, sha256: str) -> tuple[Image.
     Returns:
         The picture (reflected where the view reaches beyond it) and its keypoints; those outside are (0, 0, 0).
     """
+    there = keypoints[:, 2] > 0
+    if there.any():
+        image = warp(image, keypoints[there, :2], _bent(keypoints, sha256)[there, :2])
     mirror, turn, offset = _placement(sha256)
     if mirror:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return _warp(image, turn, offset), view_keypoints(keypoints, sha256)
+    return _moved(image, turn, offset), view_keypoints(keypoints, sha256)
 
 
 def view_keypoints(keypoints: np.ndarray, sha256: str) -> np.ndarray:
     """The keypoints ``[18, 3]`` of :func:`view`, without its picture."""
     mirror, turn, offset = _placement(sha256)
-    points = np.array(keypoints, np.float32)
+    points = _bent(keypoints, sha256).astype(np.float32)
     if mirror:
         points = points[_MIRRORED]
         points[:, 0] = 1 - points[:, 0]
@@ -45,6 +49,10 @@ def view_keypoints(keypoints: np.ndarray, sha256: str) -> np.ndarray:
     points[:, :2] = points[:, :2] @ turn.T + offset
     points[~there | (points[:, :2] < 0).any(axis=1) | (points[:, :2] >= 1).any(axis=1)] = 0
     return points
+
+
+def _bent(keypoints: np.ndarray, sha256: str) -> np.ndarray:
+    return bent(keypoints, np.random.default_rng([int(sha256[15:30], 16), VERSION]))
 
 
 def _placement(sha256: str) -> tuple[bool, np.ndarray, np.ndarray]:
@@ -61,7 +69,7 @@ def _rotation(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
-def _warp(image: Image.Image, turn: np.ndarray, offset: np.ndarray) -> Image.Image:
+def _moved(image: Image.Image, turn: np.ndarray, offset: np.ndarray) -> Image.Image:
     import cv2
 
     side = image.width

@@ -35,8 +35,9 @@ class Spotted(NamedTuple):
         keypoints: ``[N, 18, 3]``: x, y in 0..1, probability of being there; zeros without experts.
         words: ``[N, num_words, word_dim]``, to stand at ``S*``.
         raw_subject: The subject feature before the removal, for the removal's moments.
-        heat: ``[N, places, 18]``: logarithm of how likely which place holds a joint, on a square grid, row by row; no
-            places without experts.
+        heat: ``[N, patches, 18]``: logarithm of how likely which patch holds a joint, row by row; no patches without
+            experts.
+        spots: ``[N, patches, 18, 2]``: where each patch takes a joint to be.
     """
 
     subject: Tensor
@@ -46,6 +47,7 @@ class Spotted(NamedTuple):
     words: Tensor
     raw_subject: Tensor
     heat: Tensor
+    spots: Tensor
 
     @property
     def interference(self) -> Tensor:
@@ -87,13 +89,13 @@ class SpotDiffEncoder(
         count = len(tokens)
         pose = background = tokens.new_zeros(count, 0)
         keypoints, heat = tokens.new_zeros(count, JOINTS, 3), tokens.new_zeros(count, 0, JOINTS)
-        shares = heat
+        spots = tokens.new_zeros(count, 0, JOINTS, 2)
         if self.config.experts:
-            pose, keypoints, heat, shares = self.pose_expert(tokens)
+            pose, keypoints, heat, spots = self.pose_expert(tokens)
             background = self.background_expert(tokens)
-        raw = self.subject_head(tokens, shares, keypoints[..., 2])
+        raw = self.subject_head(tokens, heat.exp(), keypoints[..., 2])
         subject = self.removal(raw)
-        return Spotted(subject, pose, background, keypoints, self.aligner(subject), raw, heat)
+        return Spotted(subject, pose, background, keypoints, self.aligner(subject), raw, heat, spots)
 
     @torch.no_grad()
     def encode_images(self, images: Sequence["Image.Image"], batch_size: int = 64) -> Spotted:

@@ -11,32 +11,32 @@ from torch.nn import functional as F
 from spotdiff_model.encoder.tokens import AttentionPooling, Neighbours, Stem
 
 JOINTS = 18
-FINER = 4
-"""So many places along a patch's side are told apart: CLIP's grid alone is coarser than joints have to be found."""
+_SHARPNESS = 2.0
+"""How much more the likeliest patches count for a joint's place than their chances say: means blur."""
 
 
 class Pose(NamedTuple):
-    """What the pose expert sees in N pictures.
+    """What the pose expert sees in N pictures of P = grid * grid patches.
 
     Attributes:
         feature: f_p ``[N, out]``.
         keypoints: ``[N, 18, 3]``: x, y in 0..1, probability of being there.
-        heat: ``[N, (FINER * grid) ** 2, 18]``: logarithm of how likely which place holds a joint, row by row.
-        shares: ``[N, grid * grid, 18]``: how likely which patch does.
+        heat: ``[N, P, 18]``: logarithm of how likely which patch holds a joint, row by row.
+        spots: ``[N, P, 18, 2]``: where each patch takes a joint to be, x and y in image sides.
     """
 
     feature: Tensor
     keypoints: Tensor
     heat: Tensor
-    shares: Tensor
+    spots: Tensor
 
 
 class PoseExpert(nn.Module):
     """Finds the keypoints by place, and makes f_p of nothing else.
 
-    Each patch, with its neighbours, says how likely each place in it holds which joint; a joint is the mean of the
-    places (soft-argmax). What is learned at one place holds everywhere, so that a few dozen poses teach much, where a
-    regression from the whole picture would learn them by heart.
+    Each patch, with its neighbours, says how likely it holds which joint, and where exactly the joint is; a joint is
+    the mean of what the likeliest patches say. What is learned at one place holds everywhere, so that a few dozen poses
+    teach much, where a regression from the whole picture would learn them by heart.
     """
 
     def __init__(self, inputs: int, width: int, grid: int, out: int) -> None:
@@ -44,28 +44,26 @@ class PoseExpert(nn.Module):
         self.grid, self.out = grid, out
         self.stem = Stem(inputs, width)
         self.around = nn.Sequential(*(Neighbours(width, grid) for _ in range(3)))
-        self.heat = nn.Linear(width, JOINTS * FINER**2)
+        self.heat = nn.Linear(width, JOINTS)
+        self.offset = nn.Linear(width, JOINTS * 2)
         self.there = nn.Parameter(
             torch.tensor([[0.0], [-1.0]]).repeat(1, JOINTS)
         )  # log scale and shift of the evidence
         self.embed = nn.Linear(3 * JOINTS, max(out - 3 * JOINTS, 1))
-        lines = (torch.arange(FINER * grid) + 0.5) / (FINER * grid)
-        places = torch.stack(torch.meshgrid(lines, lines, indexing="xy"), dim=-1).reshape(-1, 2)
+        lines = (torch.arange(grid) + 0.5) / grid
+        places = torch.stack(torch.meshgrid(lines, lines, indexing="xy"), dim=-1).reshape(-1, 1, 2)
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, tokens: Tensor) -> Pose:
         """What is seen of the pose in tokens ``[N, 1 + grid * grid, inputs]``; the first has no place, is not used."""
         patches = self.around(self.stem(tokens[:, 1:]))
-        grid = self.heat(patches).float().transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        evidence = F.pixel_shuffle(grid, FINER)
-        flat = evidence.flatten(2).transpose(1, 2)
-        heat = flat.log_softmax(dim=1)
-        chances = heat.exp()
-        where = torch.einsum("npj,pc->njc", chances, self.places)
-        there = torch.sigmoid(self.there[0].exp() * torch.logsumexp(flat, dim=1) + self.there[1])
+        evidence = self.heat(patches).float()
+        spots = self.places + self.offset(patches).float().unflatten(2, (JOINTS, 2)) / self.grid
+        chances = (_SHARPNESS * evidence).softmax(dim=1)
+        where = torch.einsum("npj,npjc->njc", chances, spots)
+        there = torch.sigmoid(self.there[0].exp() * torch.logsumexp(evidence, dim=1) + self.there[1])
         keypoints = torch.cat([where, there[..., None]], dim=-1)
-        shares = FINER**2 * F.avg_pool2d(chances.transpose(1, 2).unflatten(2, evidence.shape[-2:]), FINER)
-        return Pose(self._feature(keypoints), keypoints, heat, shares.flatten(2).transpose(1, 2))
+        return Pose(self._feature(keypoints), keypoints, evidence.log_softmax(dim=1), spots)
 
     def _feature(self, keypoints: Tensor) -> Tensor:
         """The places as they are, to be read linearly, and bent ones, so that the removal also takes out curves."""

@@ -41,8 +41,14 @@ ABLATIONS = (
     Ablation(
         "orthogonality-only",
         "orthogonality only",
-        "Beside the noise loss only orthogonality: no spotting, no independence, no text, no removal.",
-        {"spotting_weight": 0.0, "independence_weight": 0.0, "text_weight": 0.0, "project": False},
+        "Beside the noise loss only orthogonality: no spotting, no independence, no text, no distillation, no removal.",
+        {
+            "spotting_weight": 0.0,
+            "independence_weight": 0.0,
+            "text_weight": 0.0,
+            "distillation_weight": 0.0,
+            "project": False,
+        },
     ),
 )
 

@@ -74,6 +74,7 @@ class Objective:
         }
         weights = {
             "noise": config.noise_weight,
+            "distillation": config.distillation_weight,
             "text": config.text_weight,
             "orthogonality": config.orthogonality_weight if config.experts else 0.0,
             "keypoints": config.spotting_weight if config.experts else 0.0,
@@ -99,7 +100,7 @@ class Objective:
         whole = Spotted(*(gather(values) for values in spotted))
         parts: Parts = {}
         parts |= self._features(whole, places, viewed, device)
-        if {"noise", "text"} & self.weights.keys():
+        if {"noise", "distillation", "text"} & self.weights.keys():
             parts |= self._diffusion(spotted.words, batch, step, device)
         return {name: value for name, value in parts.items() if name in self.weights}, whole
 
@@ -114,8 +115,11 @@ class Objective:
         if not self.config.experts:
             return parts
         everyones = gather(torch.from_numpy(self.features.keypoints[viewed.astype(int), places]).to(device))
-        parts["keypoints"] = losses.keypoint_regression(spotted.keypoints, everyones)
-        parts["keypoints"] = parts["keypoints"] + losses.keypoint_places(spotted.heat, everyones)
+        parts["keypoints"] = (
+            losses.keypoint_regression(spotted.keypoints, everyones)
+            + losses.keypoint_places(spotted.heat, everyones)
+            + losses.keypoint_spots(spotted.spots, everyones)
+        )
         parts["background"] = losses.agreement(spotted.background, labels["background_id"])
         parts["orthogonality"] = losses.orthogonality(spotted.subject, spotted.pose, spotted.background)
         # the experts are not to hide what they know for the sake of independence
@@ -126,7 +130,7 @@ class Objective:
         return parts
 
     def _diffusion(self, words: Tensor, batch: Batch, step: Step, device: torch.device) -> Parts:
-        """Noise prediction of the targets, whose prompts hold the references' words; agreement of the prompts."""
+        """What the references' words in the targets' prompts do, to the text's features and to the UNet."""
         pairs = len(batch.targets)
         count = min(self.config.noise_batch_size, pairs)
         targets = batch.targets if "text" in self.weights else batch.targets[:count]
@@ -138,21 +142,28 @@ class Objective:
             found = at_end(states, chosen.ids, self.diffusion.tokenizer.eos_token_id)
             wanted = torch.from_numpy(self.features.prompt_features_of(targets)).to(device)
             parts["text"] = losses.text_agreement(found, wanted, self.text_mean.to(device))
-        if "noise" in self.weights:
-            parts["noise"] = self._denoising(states[:count], targets[:count], step)
+        if {"noise", "distillation"} & self.weights.keys():
+            parts |= self._denoising(states[:count], targets[:count], step)
         return parts
 
-    def _denoising(self, states: Tensor, targets: np.ndarray, step: Step) -> Tensor:
+    def _denoising(self, states: Tensor, targets: np.ndarray, step: Step) -> Parts:
+        """Noise prediction of the targets, held against the noise and against the prediction when told in words."""
         latents = torch.from_numpy(self.features.latents_of(targets)).to(states.device)
         noise, times = (values.to(states.device) for values in self._noise(latents.shape, step))
         scheduler: Any = self.diffusion.scheduler
         noisy = scheduler.add_noise(latents, noise, times)
         # on a GPU the frozen parts may be in half precision
         predicted = self.unet(noisy.to(states.dtype), times, encoder_hidden_states=states).sample
+        parts: Parts = {}
+        if "distillation" in self.weights:
+            with torch.no_grad():
+                told = self.diffusion.prompt_states([str(text) for text in self.features.rows.prompt[targets]])
+                model = self.unet(noisy.to(states.dtype), times, encoder_hidden_states=told.to(states.dtype)).sample
+            parts["distillation"] = losses.noise_prediction(predicted, model)
         wanted = {"epsilon": noise, "sample": latents}.get(scheduler.config.prediction_type)
         if wanted is None:
             wanted = scheduler.get_velocity(latents, noise, times)
-        return losses.noise_prediction(predicted, wanted)
+        return parts | {"noise": losses.noise_prediction(predicted, wanted)}
 
     def _noise(self, shape: torch.Size, step: Step) -> tuple[Tensor, Tensor]:
         """This device's part of the step's noise ``[B, C, h, w]`` and times ``[B]``, drawn for all devices at once."""

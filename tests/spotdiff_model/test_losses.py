@@ -66,3 +66,16 @@ def test_text_agreement_counts_what_tells_prompts_apart() -> None:
     wanted = mean + torch.eye(8)[:2]
     assert losses.text_agreement(wanted, wanted, mean) == pytest.approx(0, abs=1e-5)
     assert losses.text_agreement(wanted.flip(0), wanted, mean) == pytest.approx(1, abs=1e-5)
+
+
+def test_patches_around_a_joint_have_to_know_where_it_is() -> None:
+    side, wanted = 8, torch.zeros(1, 18, 3)
+    wanted[0, 4] = torch.tensor([0.4, 0.6, 1.0])
+    right = wanted[:, None, :, :2].expand(1, side * side, 18, 2).clone()
+    assert losses.keypoint_spots(right, wanted) == 0
+    far, near = right.clone(), right.clone()
+    far[0, 0, 4] += 0.3  # the patch in the corner
+    near[0, 4 * side + 3, 4] += 0.3
+    assert losses.keypoint_spots(far, wanted) == 0
+    assert losses.keypoint_spots(near, wanted) > 0.1
+    assert losses.keypoint_spots(right + 0.3, torch.zeros(1, 18, 3)) == 0  # no joint, nothing to know
