@@ -44,14 +44,18 @@ def main(
 
 
 def measure(work: Path, poses: int, figures: int) -> dict[str, float]:
-    """All figures by name; ``ceiling_*`` are what the pixel judges say of real renders."""
+    """All figures by name; ``ceiling_*`` are what the judges say of real renders.
+
+    Keypoints are looked for in renders that have been through the autoencoder: no generated picture is better.
+    """
     from diffusers import AutoencoderKL
     from transformers import CLIPModel, CLIPTokenizer
 
     from pipeline.config import load_profile
+    from pipeline.tiny.pose_net import load_body
     from pipeline.tiny.training import autoencoder, clip, measure_diffusion
     from pipeline.tiny.training.judge import BackgroundJudge
-    from pipeline.tiny.training.measure import evaluate_pose, evaluate_sam
+    from pipeline.tiny.training.measure import evaluate_pose, evaluate_sam, score_pose
     from pipeline.tiny.training.renders import EVALUATION_SEED, load_renders
 
     profile = load_profile("tiny")
@@ -77,6 +81,10 @@ def measure(work: Path, poses: int, figures: int) -> dict[str, float]:
         "inpainting_kind": measure_diffusion.score_backgrounds(profile, judge, figures)["background_kind"],
     }
     ceilings = measure_diffusion.ceilings(held_out, judge)
+    through = autoencoder.decode(vae, autoencoder.encode(vae, held_out.images) * vae.config.scaling_factor)
+    ceilings["control_keypoints"] = score_pose(load_body(WEIGHTS / "pose"), through, held_out.keypoints)[
+        "keypoints_right"
+    ]
     return {**found, **{f"ceiling_{name}": value for name, value in ceilings.items()}}
 
 
