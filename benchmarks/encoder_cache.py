@@ -46,7 +46,7 @@ class Reencoding:
     def tokens(self, places: np.ndarray, viewed: np.ndarray) -> np.ndarray:
         rows = self.prepared.features.rows
         images = [
-            views.view(self.pictures[p], rows.keypoints[p], rows.sha256[p])[0] if v else self.pictures[p]
+            views.view(self.pictures[p], rows.keypoints[p], rows.sha256[p], v)[0] if v else self.pictures[p]
             for p, v in zip(places, viewed, strict=True)
         ]
         return tower(self.prepared.encoder.config).tokens(images).numpy()

@@ -92,7 +92,7 @@ class TrainConfig(_Settings):
     models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
     max_train_steps: int = Field(1000, ge=1, description="Optimizer steps.")
     train_batch_size: int = Field(48, ge=2, description="Pairs (reference, target) per device and step.")
-    noise_batch_size: int = Field(8, ge=1, description="How many of the pairs also go through the UNet.")
+    noise_batch_size: int = Field(4, ge=1, description="How many of the pairs also go through the UNet.")
     gradient_accumulation_steps: int = Field(1, ge=1, description="Batches per optimizer step.")
     learning_rate: float = Field(3e-3, gt=0, description="AdamW's, at its highest.")
     lr_scheduler: str = Field("cosine", description="By diffusers' name: cosine, constant, linear ...")
@@ -130,7 +130,7 @@ class TrainConfig(_Settings):
     num_words: int = Field(8, ge=1, description="Pseudo-words at S*.")
     width: int = Field(96, ge=8, description="Of the experts' own layers.")
     lora_rank: int = Field(0, ge=0, description="Of a LoRA on the UNet's cross-attention; 0: none.")
-    views: bool = Field(True, description="Also train on mirrored, turned, moved and scaled views of the pictures.")
+    views: int = Field(3, ge=0, description="Views of each picture to train on, too: bent, mirrored, turned and moved.")
 
     @property
     def cache_folder(self) -> Path:

@@ -82,7 +82,7 @@ def warp(image: Image.Image, before: np.ndarray, after: np.ndarray) -> Image.Ima
     source = cv2.resize(_sources(before, after), (side, side), interpolation=cv2.INTER_LINEAR) * side - 0.5
     x, y = (source[..., axis].astype(np.float32) for axis in (0, 1))
     return Image.fromarray(
-        cv2.remap(np.asarray(image), x, y, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        cv2.remap(np.asarray(image), x, y, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     )
 
 

@@ -31,7 +31,7 @@ class Features:
     """Frozen features of rows.
 
     Attributes:
-        keypoints: ``[2, N, 18, 3]``: of the rows' pictures, and of their other views (the same where there are none).
+        keypoints: ``[1 + views, N, 18, 3]``: of the rows' pictures, and of their other views.
     """
 
     rows: Rows
@@ -39,13 +39,11 @@ class Features:
     latents: FeatureCache
     prompts: FeatureCache
     keypoints: np.ndarray
-    other_views: bool
 
     def tokens(self, places: np.ndarray, viewed: np.ndarray) -> np.ndarray:
-        """CLIP tokens ``[B, T, layers * C]`` float32; ``viewed`` ``[B]`` bool asks for the other view."""
+        """CLIP tokens ``[B, T, layers * C]`` float32; ``viewed`` ``[B]``: 0: the picture itself, k: its k-th view."""
         keys = self.rows.sha256[places]
-        named = [key + "+view" if other else key for key, other in zip(keys, viewed & self.other_views, strict=True)]
-        return self.clip.get(named).astype(np.float32)
+        return self.clip.get([_key(*one) for one in zip(keys, viewed, strict=True)]).astype(np.float32)
 
     def latents_of(self, places: np.ndarray) -> np.ndarray:
         """Latents ``[B, 4, h, w]`` float32."""
@@ -77,16 +75,16 @@ def features(
     prompts = FeatureCache(config.cache_folder, "prompts", base.identity())
     network = tower(encoder, config.models_root)
     _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, "CLIP tokens")
-    if config.views:
-        viewed = "CLIP tokens of other views"
-        _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, viewed, other_view=True)
+    for number in range(1, config.views + 1):
+        viewed = f"CLIP tokens of view {number}"
+        _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, viewed, number)
     _fill(latents, rows, lambda images: as_numpy(diffusion.latents(images)), progress, "latents")
     _fill_prompts(prompts, rows, diffusion)
-    moved = rows.keypoints
-    if config.views:
+    seen = [rows.keypoints]
+    for number in range(1, config.views + 1):
         pairs = zip(rows.keypoints, rows.sha256, strict=True)
-        moved = np.stack([views.view_keypoints(points, sha256) for points, sha256 in pairs])
-    return Features(rows, clip, latents, prompts, np.stack([rows.keypoints, moved]), config.views)
+        seen.append(np.stack([views.view_keypoints(points, sha256, number) for points, sha256 in pairs]))
+    return Features(rows, clip, latents, prompts, np.stack(seen))
 
 
 def _fill(
@@ -95,18 +93,17 @@ def _fill(
     compute: Callable[[list[Image.Image]], np.ndarray],
     progress: Progress,
     what: str,
-    other_view: bool = False,
+    view: int = 0,
 ) -> None:
-    suffix = "+view" if other_view else ""
-    missing = set(cache.missing(str(key) + suffix for key in rows.sha256))
-    places = {key: place for place, key in enumerate(rows.sha256) if key + suffix in missing}
+    missing = set(cache.missing(_key(key, view) for key in rows.sha256))
+    places = {key: place for place, key in enumerate(rows.sha256) if _key(key, view) in missing}
     keys: list[str] = []
     parts: list[np.ndarray] = []
     done = 0
     for batch in _batches(rows.images(list(places.values()))):
-        images = [views.view(i, rows.keypoints[p], rows.sha256[p])[0] if other_view else i for p, i in batch]
+        images = [views.view(i, rows.keypoints[p], rows.sha256[p], view)[0] if view else i for p, i in batch]
         parts.append(compute(images))
-        keys += [rows.sha256[place] + suffix for place, _ in batch]
+        keys += [_key(rows.sha256[place], view) for place, _ in batch]
         done += len(batch)
         progress(what, done, len(places))
         if len(keys) >= _PER_FILE or done == len(places):
@@ -130,6 +127,11 @@ def _batches(pictures: Iterator[tuple[int, Any]]) -> Iterator[list[tuple[int, An
             batch = []
     if batch:
         yield batch
+
+
+def _key(sha256: str, view: int) -> str:
+    """Of a picture (view 0), or of one of its views."""
+    return f"{sha256}+view{view}" if view else str(sha256)
 
 
 def _text_key(text: str) -> str:

@@ -22,7 +22,7 @@ class Batch:
 
     Attributes:
         references, targets: ``[B]`` places of rows; pair by pair the same subject.
-        reference_viewed, target_viewed: ``[B]`` bool: whether the other view of the picture is taken.
+        reference_viewed, target_viewed: ``[B]``: 0 for the picture itself, k for its k-th view.
     """
 
     references: np.ndarray
@@ -43,7 +43,7 @@ class Pairs:
     background, and of the same background in another pose: what each feature has to tell apart.
     """
 
-    def __init__(self, rows: Rows, seed: int, reference: Literal["other", "same"], views: bool) -> None:
+    def __init__(self, rows: Rows, seed: int, reference: Literal["other", "same"], views: int) -> None:
         self.seed, self.reference, self.views, self.count = seed, reference, views, len(rows)
         self.subject, self.source, self.background = (
             _numbers(values) for values in (rows.subject_id, rows.source_id, rows.background_id)
@@ -64,7 +64,7 @@ class Pairs:
             targets = chosen.copy()
         else:
             targets = np.asarray([self._target(rng, int(place)) for place in chosen])
-        viewed = rng.random((2, size)) < 0.5 if self.views else np.zeros((2, size), bool)
+        viewed = rng.integers(self.views + 1, size=(2, size))
         if self.reference == "same":
             viewed[1] = viewed[0]
         return Batch(chosen, targets, viewed[0], viewed[1])

@@ -1,7 +1,7 @@
 """Other views of a training picture: limbs bent, mirrored, turned, stretched, scaled and moved, the keypoints with it.
 
 A build has a few dozen poses; with each picture's figure bent and seen in another frame there are as many as pictures.
-Views are fixed by the picture's hash, so that what the frozen models make of them can be cached.
+Views are numbered from 1 and fixed by the picture's hash, so that what the frozen models make of them can be cached.
 """
 
 from __future__ import annotations
@@ -11,37 +11,38 @@ from PIL import Image
 
 from spotdiff_model.data.bending import bent, warp
 
-VERSION = 3
+VERSION = 4
 """Raised when the views of a picture change, so that caches notice."""
 _MIRRORED = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
 _SCALE, _STRETCH, _TURN, _SHIFT = 0.2, 0.12, 0.25, 0.1
 """Logs of zoom and stretch, radians, and image sides, each up to which a view may differ."""
 
 
-def view(image: Image.Image, keypoints: np.ndarray, sha256: str) -> tuple[Image.Image, np.ndarray]:
+def view(image: Image.Image, keypoints: np.ndarray, sha256: str, number: int = 1) -> tuple[Image.Image, np.ndarray]:
     """Another view of a picture.
 
     Args:
         image: Square, RGB.
         keypoints: ``[18, 3]``: x, y in 0..1, confidence.
-        sha256: Of the picture's bytes; settles the view.
+        sha256: Of the picture's bytes; settles the view, together with ``number``.
+        number: Which of its views, from 1.
 
     Returns:
         The picture (reflected where the view reaches beyond it) and its keypoints; those outside are (0, 0, 0).
     """
     there = keypoints[:, 2] > 0
     if there.any():
-        image = warp(image, keypoints[there, :2], _bent(keypoints, sha256)[there, :2])
-    mirror, turn, offset = _placement(sha256)
+        image = warp(image, keypoints[there, :2], _bent(keypoints, sha256, number)[there, :2])
+    mirror, turn, offset = _placement(sha256, number)
     if mirror:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return _moved(image, turn, offset), view_keypoints(keypoints, sha256)
+    return _moved(image, turn, offset), view_keypoints(keypoints, sha256, number)
 
 
-def view_keypoints(keypoints: np.ndarray, sha256: str) -> np.ndarray:
+def view_keypoints(keypoints: np.ndarray, sha256: str, number: int = 1) -> np.ndarray:
     """The keypoints ``[18, 3]`` of :func:`view`, without its picture."""
-    mirror, turn, offset = _placement(sha256)
-    points = _bent(keypoints, sha256).astype(np.float32)
+    mirror, turn, offset = _placement(sha256, number)
+    points = _bent(keypoints, sha256, number).astype(np.float32)
     if mirror:
         points = points[_MIRRORED]
         points[:, 0] = 1 - points[:, 0]
@@ -51,13 +52,13 @@ def view_keypoints(keypoints: np.ndarray, sha256: str) -> np.ndarray:
     return points
 
 
-def _bent(keypoints: np.ndarray, sha256: str) -> np.ndarray:
-    return bent(keypoints, np.random.default_rng([int(sha256[15:30], 16), VERSION]))
+def _bent(keypoints: np.ndarray, sha256: str, number: int) -> np.ndarray:
+    return bent(keypoints, np.random.default_rng([int(sha256[15:30], 16), number, VERSION]))
 
 
-def _placement(sha256: str) -> tuple[bool, np.ndarray, np.ndarray]:
+def _placement(sha256: str, number: int) -> tuple[bool, np.ndarray, np.ndarray]:
     """Whether mirrored; then the map ``p -> turn @ p + offset`` of places in image sides."""
-    rng = np.random.default_rng([int(sha256[:15], 16), VERSION])
+    rng = np.random.default_rng([int(sha256[:15], 16), number, VERSION])
     mirror = bool(rng.random() < 0.5)
     axis = _rotation(rng.uniform(0, np.pi))
     stretch = np.exp(rng.uniform(0, _STRETCH) * np.array([1, -1]) + rng.uniform(-_SCALE, _SCALE))
@@ -75,6 +76,6 @@ def _moved(image: Image.Image, turn: np.ndarray, offset: np.ndarray) -> Image.Im
     side = image.width
     moved = np.column_stack([turn, offset * side - 0.5 + turn @ np.array([0.5, 0.5])])  # pixels' middles are at .5
     warped = cv2.warpAffine(
-        np.asarray(image), moved, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        np.asarray(image), moved, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
     return Image.fromarray(warped)

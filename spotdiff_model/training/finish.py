@@ -22,7 +22,7 @@ def fit_removal(prepared: Prepared, batch_size: int) -> None:
     subjects, interference = [], []
     for start in range(0, len(features.rows), batch_size):
         places = np.arange(start, min(start + batch_size, len(features.rows)))
-        spotted = encoder(torch.from_numpy(features.tokens(places, np.zeros(len(places), bool))).to(device))
+        spotted = encoder(torch.from_numpy(features.tokens(places, np.zeros(len(places), int))).to(device))
         subjects.append(spotted.raw_subject)
         interference.append(spotted.interference)
     encoder.removal.fit(torch.cat(subjects), torch.cat(interference)[:, : encoder.removal.interference])

@@ -114,7 +114,7 @@ class Objective:
         parts = {"subject": losses.agreement(spotted.subject, labels["subject_id"])}
         if not self.config.experts:
             return parts
-        everyones = gather(torch.from_numpy(self.features.keypoints[viewed.astype(int), places]).to(device))
+        everyones = gather(torch.from_numpy(self.features.keypoints[viewed, places]).to(device))
         parts["keypoints"] = (
             losses.keypoint_regression(spotted.keypoints, everyones)
             + losses.keypoint_places(spotted.heat, everyones)

@@ -36,7 +36,7 @@ def manifest(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(manifest: Path, hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder trained for two steps on models that it knows by their configs alone."""
     few = {"max_train_steps": 2, "train_batch_size": 4, "noise_batch_size": 2, "width": 16, "lora_rank": 2}
-    quiet = {"report_to": "none", "num_validation_images": 1, "views": False}
+    quiet = {"report_to": "none", "num_validation_images": 1, "views": 0}
     output_dir = str(tmp_path_factory.mktemp("trained"))
     return train(TrainConfig(manifest=str(manifest), output_dir=output_dir, models_root=str(hub), **few, **quiet))
 
