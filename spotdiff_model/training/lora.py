@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,19 @@ def add_lora(unet: Any, rank: int) -> None:
 def lora_parameters(unet: nn.Module) -> list[nn.Parameter]:
     """What of the UNet is trained."""
     return [parameter for parameter in unet.parameters() if parameter.requires_grad]
+
+
+@contextmanager
+def without_lora(unet: Any) -> Iterator[Any]:
+    """The UNet as it was before :func:`add_lora`, for as long as it lasts."""
+    adapted = getattr(unet, "peft_config", None)
+    if adapted:
+        unet.disable_adapters()
+    try:
+        yield unet
+    finally:
+        if adapted:
+            unet.enable_adapters()
 
 
 def save_lora(unet: Any, folder: Path) -> None:

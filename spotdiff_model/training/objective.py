@@ -18,6 +18,7 @@ from spotdiff_model.data.pairs import Batch
 from spotdiff_model.encoder import Spotted
 from spotdiff_model.placeholder import PLACEHOLDER, Prompts, at_end, encode, tokenize
 from spotdiff_model.training.gather import gather
+from spotdiff_model.training.lora import without_lora
 
 Parts = dict[str, Tensor]
 
@@ -156,10 +157,10 @@ class Objective:
         predicted = self.unet(noisy.to(states.dtype), times, encoder_hidden_states=states).sample
         parts: Parts = {}
         if "distillation" in self.weights:
-            with torch.no_grad():
-                told = self.diffusion.prompt_states([str(text) for text in self.features.rows.prompt[targets]])
-                model = self.unet(noisy.to(states.dtype), times, encoder_hidden_states=told.to(states.dtype)).sample
-            parts["distillation"] = losses.noise_prediction(predicted, model)
+            told = self.diffusion.prompt_states([str(text) for text in self.features.rows.prompt[targets]])
+            with torch.no_grad(), without_lora(self.diffusion.unet) as frozen:
+                teacher = frozen(noisy.to(states.dtype), times, encoder_hidden_states=told.to(states.dtype)).sample
+            parts["distillation"] = losses.noise_prediction(predicted, teacher)
         wanted = {"epsilon": noise, "sample": latents}.get(scheduler.config.prediction_type)
         if wanted is None:
             wanted = scheduler.get_velocity(latents, noise, times)

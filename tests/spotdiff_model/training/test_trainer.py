@@ -54,7 +54,7 @@ def test_a_training_leaves_an_encoder_its_losses_and_its_curves(trained: Path, r
     assert encoder.removal.second.any()
     history = _history(trained)
     assert [entry["step"] for entry in history] == [1, 2, 3, 4]
-    parts = {"subject", "keypoints", "background", "orthogonality", "independence", "text", "noise"}
+    parts = {"subject", "keypoints", "background", "orthogonality", "independence", "text", "distillation", "noise"}
     assert parts < history[0].keys()
     assert (trained / "losses.png").read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in trained.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
@@ -102,7 +102,10 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     ("changes", "gone"),
     [
         ({"experts": False}, {"keypoints", "background", "orthogonality", "independence"}),
-        ({"noise_weight": 0, "text_weight": 0, "lora_rank": 0}, {"noise", "text"}),
+        (
+            {"noise_weight": 0, "text_weight": 0, "distillation_weight": 0, "lora_rank": 0},
+            {"noise", "text", "distillation"},
+        ),
         ({"reference": "same", "project": False, "independence_weight": 0}, {"independence"}),
     ],
 )
