@@ -81,7 +81,7 @@ def measure(work: Path, poses: int, figures: int) -> dict[str, float]:
         "inpainting_kind": measure_diffusion.score_backgrounds(profile, judge, figures)["background_kind"],
     }
     ceilings = measure_diffusion.ceilings(held_out, judge)
-    through = autoencoder.decode(vae, autoencoder.encode(vae, held_out.images) * vae.config.scaling_factor)
+    through = autoencoder.round_trip(vae, held_out.images)
     ceilings["control_keypoints"] = score_pose(load_body(WEIGHTS / "pose"), through, held_out.keypoints)[
         "keypoints_right"
     ]

@@ -52,8 +52,8 @@ def main(
     ] = False,
 ) -> None:
     """Trains the small models of the tiny profile; resumes where a checkpoint lies in --work."""
-    if tune and model not in _TUNERS:
-        raise typer.BadParameter(f"{model} cannot be tuned; those that can: {', '.join(_TUNERS)}", param_hint="--tune")
+    if tune and model not in _TUNED:
+        raise typer.BadParameter(f"{model} cannot be tuned; those that can: {', '.join(_TUNED)}", param_hint="--tune")
     import torch
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -62,7 +62,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     wanted = [m for m in Model if m is not Model.ALL] if model is Model.ALL else [model]
     for one in wanted:
-        (_TUNERS if tune else _TRAINERS)[one](out, work, scenes, {"steps": steps, "seed": seed})
+        _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed}, **({"start": out} if tune else {}))
 
 
 Overrides = dict[str, int | None]
@@ -88,23 +88,16 @@ def _clip_image(out: Path, work: Path, scenes: int, overrides: Overrides) -> Non
     clip.train_image(out / "clip", work, load_renders(work, scenes), _with(clip.IMAGE_RECIPE, overrides))
 
 
-def _pose(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+def _pose(out: Path, work: Path, scenes: int, overrides: Overrides, start: Path | None = None) -> None:
     from diffusers import AutoencoderKL
 
-    from pipeline.tiny.training import pose
-    from pipeline.tiny.training.renders import load_renders
-
-    recipe, vae = _with(pose.RECIPE, overrides), AutoencoderKL.from_pretrained(work / "autoencoder")
-    pose.train(out / "pose", work, load_renders(work, scenes), recipe, pairs=min(pose.PAIRS, scenes), vae=vae)
-
-
-def _tune_pose(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     from pipeline.tiny.training import diffusion, pose
     from pipeline.tiny.training.renders import load_renders
 
-    recipe, vae = _with(pose.TUNING, overrides), diffusion.shipped(out).vae
+    recipe = _with(pose.TUNING if start else pose.RECIPE, overrides)
+    vae = diffusion.shipped(start).vae if start else AutoencoderKL.from_pretrained(work / "autoencoder")
     renders, pairs = load_renders(work, scenes), min(pose.PAIRS, scenes)
-    pose.train(out / "pose", work, renders, recipe, pairs=pairs, vae=vae, start=out / "pose")
+    pose.train(out / "pose", work, renders, recipe, pairs=pairs, vae=vae, start=start / "pose" if start else None)
 
 
 def _sam(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
@@ -115,19 +108,12 @@ def _sam(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     sam.train(out / "sam", work, load_renders(work, scenes), recipe, pairs=min(sam.PAIRS, scenes))
 
 
-def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides, start: Path | None = None) -> None:
     from pipeline.tiny.training import diffusion
     from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
 
-    diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), _with(diffusion.RECIPE, overrides))
-
-
-def _tune_diffusion(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
-    from pipeline.tiny.training import diffusion
-    from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
-
-    recipe = _with(diffusion.TUNING, overrides)
-    diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), recipe, start=out)
+    recipe = _with(diffusion.TUNING if start else diffusion.RECIPE, overrides)
+    diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), recipe, start=start)
 
 
 def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
@@ -137,25 +123,13 @@ def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> Non
     inpainting.train(out, work, load_renders(work, scenes), _with(inpainting.RECIPE, overrides))
 
 
-def _decoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
-    from pipeline.tiny.training import autoencoder
-    from pipeline.tiny.training.renders import load_renders
-    from pipeline.tiny.training.save import save_half
-
-    vae = autoencoder.polish(
-        work / "decoder", work, load_renders(work, scenes), _with(autoencoder.DECODER_RECIPE, overrides)
-    )
-    for pipeline in ("diffusion", "inpainting"):
-        save_half(vae, out / pipeline / "vae")
-
-
-def _tune_decoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
+def _decoder(out: Path, work: Path, scenes: int, overrides: Overrides, start: Path | None = None) -> None:
     from pipeline.tiny.training import autoencoder, diffusion
     from pipeline.tiny.training.renders import load_renders
     from pipeline.tiny.training.save import save_half
 
-    recipe, start = _with(autoencoder.DECODER_RECIPE, overrides), diffusion.shipped(out).vae
-    vae = autoencoder.polish(work / "decoder", work, load_renders(work, scenes), recipe, start=start)
+    recipe, begun = _with(autoencoder.DECODER_RECIPE, overrides), diffusion.shipped(start).vae if start else None
+    vae = autoencoder.polish(work / "decoder", work, load_renders(work, scenes), recipe, start=begun)
     for pipeline in ("diffusion", "inpainting"):
         save_half(vae, out / pipeline / "vae")
 
@@ -164,7 +138,7 @@ def _with(recipe, overrides: Overrides):  # type: ignore[no-untyped-def]
     return dataclasses.replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
 
 
-_TRAINERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
+_TRAINERS: dict[Model, Callable[..., None]] = {
     Model.AUTOENCODER: _autoencoder,
     Model.CLIP_TEXT: _clip_text,
     Model.CLIP_IMAGE: _clip_image,
@@ -174,11 +148,8 @@ _TRAINERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
     Model.INPAINTING: _inpainting,
     Model.DECODER: _decoder,
 }
-_TUNERS: dict[Model, Callable[[Path, Path, int, Overrides], None]] = {
-    Model.POSE: _tune_pose,
-    Model.DIFFUSION: _tune_diffusion,
-    Model.DECODER: _tune_decoder,
-}
+_TUNED = (Model.POSE, Model.DIFFUSION, Model.DECODER)
+"""Those that can begin with shipped weights."""
 
 
 if __name__ == "__main__":

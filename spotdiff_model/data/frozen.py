@@ -43,14 +43,18 @@ class Diffusion:
         """The text encoder's output at each prompt's end, ``[N, D]``: what the whole prompt says."""
         from spotdiff_model.placeholder import at_end
 
-        return at_end(self.prompt_states(prompts), self._ids(prompts), self.tokenizer.eos_token_id)
+        ids = self._ids(prompts)
+        return at_end(self._states(ids), ids, self.tokenizer.eos_token_id)
 
     def prompt_states(self, prompts: Sequence[str]) -> torch.Tensor:
         """The text encoder's hidden states ``[N, T, D]``, as the UNet is given them."""
+        return self._states(self._ids(prompts))
+
+    def _states(self, ids: torch.Tensor) -> torch.Tensor:
         import torch
 
         with torch.no_grad():
-            states: torch.Tensor = self.text_encoder(self._ids(prompts)).last_hidden_state
+            states: torch.Tensor = self.text_encoder(ids).last_hidden_state
         return states
 
     def _ids(self, prompts: Sequence[str]) -> torch.Tensor:

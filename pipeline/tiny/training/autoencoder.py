@@ -167,6 +167,11 @@ def encode(model: AutoencoderKL, images: np.ndarray, batch: int = 64) -> Tensor:
     return torch.cat(parts)
 
 
+def round_trip(model: AutoencoderKL, images: np.ndarray) -> np.ndarray:
+    """Pictures uint8 [N, 64, 64, 3] as the autoencoder gives them back."""
+    return decode(model, encode(model, images) * model.config.scaling_factor)
+
+
 @torch.no_grad()
 def psnr(model: AutoencoderKL, images: np.ndarray) -> float:
     """Mean over the images of their peak signal-to-noise ratio after a round trip, dB."""

@@ -26,7 +26,7 @@ from pipeline.tiny.pose_net import (
     save_pose_net,
 )
 from pipeline.tiny.training.augment import degrade, generator_of, mirror
-from pipeline.tiny.training.autoencoder import cached_decodings, decode, encode
+from pipeline.tiny.training.autoencoder import cached_decodings, round_trip
 from pipeline.tiny.training.loop import Losses, Recipe, fit
 from pipeline.tiny.training.measure import score_pose
 from pipeline.tiny.training.pairs import Pairs, load_pairs
@@ -170,7 +170,7 @@ def train(
     decoded = seen_through = None
     if vae is not None:
         decoded = cached_decodings(vae, renders, work_dir / "latents")
-        seen_through = decode(vae, encode(vae, held_out.images) * vae.config.scaling_factor)
+        seen_through = round_trip(vae, held_out.images)
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:
         rng = generator_of(generator)
