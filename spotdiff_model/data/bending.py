@@ -28,7 +28,7 @@ PARENTS = {
     16: 14,
     17: 15,
 }
-"""Joint by joint, in OpenPose order, the one that it hangs on."""
+"""By joint, in OpenPose order, the one that it hangs on; that one comes before it."""
 _HELD = {14, 15, 16, 17}
 """Eyes and ears keep their places on the head."""
 _ANGLES = {
@@ -60,18 +60,19 @@ def bent(keypoints: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     lengths = np.exp(_LENGTH * rng.normal(size=18))
     moved = np.array(keypoints, np.float64)
     total = np.zeros(18)
-    for joint in sorted(PARENTS, key=_depth):
-        parent = PARENTS[joint]
+    for joint, parent in PARENTS.items():
         if keypoints[joint, 2] <= 0 or keypoints[parent, 2] <= 0:
             continue
         total[joint] = total[parent] + _ANGLES.get(joint, 0.0) * turns[joint]
         arm = keypoints[joint, :2] - keypoints[parent, :2]
-        cos, sin = np.cos(total[joint]), np.sin(total[joint])
         scale = 1.0 if joint in _HELD else lengths[joint]
-        moved[joint, :2] = moved[parent, :2] + scale * np.array(
-            [cos * arm[0] - sin * arm[1], sin * arm[0] + cos * arm[1]]
-        )
+        moved[joint, :2] = moved[parent, :2] + scale * rotation(total[joint]) @ arm
     return moved
+
+
+def rotation(angle: float) -> np.ndarray:
+    """The matrix ``[2, 2]`` that turns places by an angle, radians."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def warp(image: Image.Image, before: np.ndarray, after: np.ndarray) -> Image.Image:
@@ -104,7 +105,3 @@ def _sources(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _complex(points: np.ndarray) -> np.ndarray:
     return points[..., 0] + 1j * points[..., 1]
-
-
-def _depth(joint: int) -> int:
-    return 0 if joint not in PARENTS else 1 + _depth(PARENTS[joint])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from spotdiff_model.data.bending import bent, warp
+from spotdiff_model.data.bending import bent, rotation, warp
 
 VERSION = 4
 """Raised when the views of a picture change, so that caches notice."""
@@ -60,14 +60,10 @@ def _placement(sha256: str, number: int) -> tuple[bool, np.ndarray, np.ndarray]:
     """Whether mirrored; then the map ``p -> turn @ p + offset`` of places in image sides."""
     rng = np.random.default_rng([int(sha256[:15], 16), number, VERSION])
     mirror = bool(rng.random() < 0.5)
-    axis = _rotation(rng.uniform(0, np.pi))
+    axis = rotation(rng.uniform(0, np.pi))
     stretch = np.exp(rng.uniform(0, _STRETCH) * np.array([1, -1]) + rng.uniform(-_SCALE, _SCALE))
-    turn = _rotation(rng.uniform(-_TURN, _TURN)) @ axis @ np.diag(stretch) @ axis.T
+    turn = rotation(rng.uniform(-_TURN, _TURN)) @ axis @ np.diag(stretch) @ axis.T
     return mirror, turn, np.array([0.5, 0.5]) + rng.uniform(-_SHIFT, _SHIFT, 2) - turn @ np.array([0.5, 0.5])
-
-
-def _rotation(angle: float) -> np.ndarray:
-    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _moved(image: Image.Image, turn: np.ndarray, offset: np.ndarray) -> Image.Image:
