@@ -33,6 +33,11 @@ class Prompts:
         """The same on a device."""
         return Prompts(self.ids.to(device), self.words.to(device))
 
+    def without_padding(self, eos_token_id: int) -> Prompts:
+        """The same, cut behind the longest one's end; what stands there bears on no state before it."""
+        longest = int((self.ids == eos_token_id).int().argmax(dim=1).max()) + 1
+        return Prompts(self.ids[:, :longest], self.words[:, :longest])
+
 
 def with_placeholder(prompt: str) -> str:
     """The prompt, with ``S*`` appended where it has none (a note in the log says so)."""

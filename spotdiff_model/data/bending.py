@@ -32,19 +32,19 @@ PARENTS = {
 _HELD = {14, 15, 16, 17}
 """Eyes and ears keep their places on the head."""
 _ANGLES = {
-    0: 0.25,
-    2: 0.15,
-    5: 0.15,
-    8: 0.12,
-    11: 0.12,
-    3: 0.7,
-    6: 0.7,
-    4: 0.9,
-    7: 0.9,
-    9: 0.5,
-    12: 0.5,
-    10: 0.6,
-    13: 0.6,
+    0: 0.125,
+    2: 0.075,
+    5: 0.075,
+    8: 0.06,
+    11: 0.06,
+    3: 0.35,
+    6: 0.35,
+    4: 0.45,
+    7: 0.45,
+    9: 0.25,
+    12: 0.25,
+    10: 0.3,
+    13: 0.3,
 }
 """Standard deviation of the turn of the limb that ends at a joint, radians."""
 _LENGTH = 0.06

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spotdiff_model.data.bending import bent, rotation, warp
 
-VERSION = 4
+VERSION = 5
 """Raised when the views of a picture change, so that caches notice."""
 _MIRRORED = np.array([0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16])
 _SCALE, _STRETCH, _TURN, _SHIFT = 0.2, 0.12, 0.25, 0.1

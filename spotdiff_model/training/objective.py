@@ -132,20 +132,26 @@ class Objective:
 
     def _diffusion(self, words: Tensor, batch: Batch, step: Step, device: torch.device) -> Parts:
         """What the references' words in the targets' prompts do, to the text's features and to the UNet."""
-        pairs = len(batch.targets)
-        count = min(self.config.noise_batch_size, pairs)
-        targets = batch.targets if "text" in self.weights else batch.targets[:count]
-        numbers = torch.from_numpy(self.prompt_numbers[targets])
-        chosen = Prompts(self.prompts.ids[numbers], self.prompts.words[numbers]).to(device)
-        states = encode(self.diffusion.text_encoder, chosen, words[: len(targets)])
         parts: Parts = {}
         if "text" in self.weights:
-            found = at_end(states, chosen.ids, self.diffusion.tokenizer.eos_token_id)
-            wanted = torch.from_numpy(self.features.prompt_features_of(targets)).to(device)
+            tokenizer = self.diffusion.tokenizer
+            chosen = self._prompts(batch.targets).without_padding(tokenizer.eos_token_id).to(device)
+            states = encode(self.diffusion.text_encoder, chosen, words[: len(batch.targets)])
+            found = at_end(states, chosen.ids, tokenizer.eos_token_id)
+            wanted = torch.from_numpy(self.features.prompt_features_of(batch.targets)).to(device)
             parts["text"] = losses.text_agreement(found, wanted, self.text_mean.to(device))
         if {"noise", "distillation"} & self.weights.keys():
-            parts |= self._denoising(states[:count], targets[:count], step)
+            targets = batch.targets[: self.config.noise_batch_size]
+            # padded: the UNet attends to what stands behind a prompt's end, too
+            chosen = self._prompts(targets).to(device)
+            states = encode(self.diffusion.text_encoder, chosen, words[: len(targets)])
+            parts |= self._denoising(states, targets, step)
         return parts
+
+    def _prompts(self, places: np.ndarray) -> Prompts:
+        """The prompts of rows, with ``S*`` for the subject."""
+        numbers = torch.from_numpy(self.prompt_numbers[places])
+        return Prompts(self.prompts.ids[numbers], self.prompts.words[numbers])
 
     def _denoising(self, states: Tensor, targets: np.ndarray, step: Step) -> Parts:
         """Noise prediction of the targets, held against the noise and against the prediction when told in words."""

@@ -29,6 +29,8 @@ from pipeline.manifest.write import MAX_PART_BYTES
 from pipeline.tiny.world import Background, Identity, Pose, draw_figure, sample_pose
 
 _OVERSAMPLING = 4
+_SUBJECTS = 100
+"""Entries of the bank that are drawn from: few, so that a handful of sources shows subjects in several poses."""
 
 
 def write_rendered(
@@ -102,7 +104,9 @@ def _rows(source: str, number: int, config: BuildConfig, profile: Profile) -> It
         **dict.fromkeys(("clip_t_subject", "clip_t_background"), 0.3),
         **dict.fromkeys(("nsfw", "source_license", "source_attribution", "source_uri")),
     }
-    who = prompts.load(profile.subject_bank).draw(split, config.subjects, source, config.seed)
+    bank = prompts.load(profile.subject_bank)
+    few = bank.model_copy(update={"entries": bank.entries[:_SUBJECTS]})
+    who = few.draw(split, config.subjects, source, config.seed)
     where = prompts.load(profile.background_bank).draw(split, config.backgrounds, source, config.seed)
     for subject in sorted(who, key=lambda entry: entry.id):
         subject_seed = ids.seed_for(source, "subjects", subject.id, "", 0, config.seed)
