@@ -113,7 +113,8 @@ def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides, start: 
     from pipeline.tiny.training.renders import STUDIO_SEED, load_renders
 
     recipe = _with(diffusion.TUNING if start else diffusion.RECIPE, overrides)
-    diffusion.train(out, work, load_renders(work, scenes, STUDIO_SEED), recipe, start=start)
+    studio, scenic = load_renders(work, scenes, STUDIO_SEED), load_renders(work, scenes)
+    diffusion.train(out, work, studio, scenic, recipe, start=start)
 
 
 def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:

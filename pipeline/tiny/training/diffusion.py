@@ -23,17 +23,17 @@ from pipeline.tiny.training.autoencoder import cached_latents, pick
 from pipeline.tiny.training.captions import caption, tokenize
 from pipeline.tiny.training.clip import WIDTH, image_processor, trained_text
 from pipeline.tiny.training.loop import Losses, Recipe, fit
-from pipeline.tiny.training.renders import Renders, scene_of, shows_scene
+from pipeline.tiny.training.renders import Renders, scene_of
 from pipeline.tiny.training.save import save_half
 
 logger = logging.getLogger(__name__)
 
 RECIPE = Recipe(steps=11_000, batch_size=32, learning_rate=8e-4, warmup=200, decay=0.3, mixed_precision=True)
-TUNING = Recipe(steps=3400, batch_size=32, learning_rate=4e-4, warmup=100, decay=0.6, mixed_precision=True)
+TUNING = Recipe(steps=4000, batch_size=32, learning_rate=4e-4, warmup=100, decay=0.6, mixed_precision=True)
 """For models that begin with the shipped weights."""
 LINE_WIDTH = 0.03
 """Of the control image, as in profiles/tiny.toml."""
-NO_CAPTION, NO_CONTROL = 0.1, 0.3
+NO_CAPTION, NO_CONTROL = 0.1, 0.6
 """Shares of the samples trained without caption (for guidance) and of the batches without control."""
 FIGURE, HEAD = 2.0, 4.0
 """Weight of the figure and of its head in the loss; elsewhere 1. Left and right hang on a face of a few pixels."""
@@ -131,30 +131,40 @@ def shipped(folder: Path) -> Parts:
     return Parts(pipe.vae, pipe.text_encoder, pipe.tokenizer, Generator(pipe.unet, controlnet))
 
 
-def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECIPE, start: Path | None = None) -> None:
+def train(
+    out_dir: Path,
+    work_dir: Path,
+    renders: Renders,
+    scenic: Renders,
+    recipe: Recipe = RECIPE,
+    start: Path | None = None,
+) -> None:
     """Trains both; saves a Stable-Diffusion-style pipeline and the ControlNet under ``out_dir``.
 
     Args:
+        renders: For batches with control: subjects are generated before plain walls.
+        scenic: For batches without it: everything else is generated anywhere.
         start: Weights folder to begin with, instead of the work folder's parts and random weights.
     """
     torch.manual_seed(recipe.seed)
     vae, text, tokenizer, begun = fresh(work_dir) if start is None else shipped(start)
     scheduler = noise_schedule()
-    latents = cached_latents(vae, renders.images, work_dir / "latents", f"images-{renders.first_seed}")
+    latents = {
+        shots.first_seed: cached_latents(vae, shots.images, work_dir / "latents", f"images-{shots.first_seed}")
+        for shots in (renders, scenic)
+    }
     controls = cached_controls(renders, work_dir / f"controls-{renders.first_seed}-{len(renders)}.npy")
-    scenic = np.flatnonzero([shows_scene(renders.first_seed + i) for i in range(len(renders))])
 
     def losses(model: nn.Module, generator: torch.Generator) -> Losses:
-        index = pick(renders, recipe.batch_size, generator)
         blind = bool(torch.rand((), generator=generator) < NO_CONTROL)
-        if blind:  # subjects are generated with control before plain walls, everything else without it anywhere
-            index = np.sort(scenic[index % len(scenic)])
-        texts = training_captions(renders.first_seed + index, generator)
+        shots = scenic if blind else renders
+        index = pick(shots, recipe.batch_size, generator)
+        texts = training_captions(shots.first_seed + index, generator)
         with torch.no_grad():
             states = text(tokenize(tokenizer, texts)).last_hidden_state
-        noisy, steps, target = add_noise(scheduler, torch.from_numpy(latents[index]), generator)
+        noisy, steps, target = add_noise(scheduler, torch.from_numpy(latents[shots.first_seed][index]), generator)
         control = None if blind else torch.from_numpy(controls[index]).permute(0, 3, 1, 2).float() / 255
-        weights = loss_weights(renders.masks[index], renders.keypoints[index])
+        weights = loss_weights(shots.masks[index], shots.keypoints[index])
         error = F.mse_loss(model(noisy, steps, states, control).float(), target, reduction="none")
         return {"noise": (weights[:, None] * error).mean()}
 
