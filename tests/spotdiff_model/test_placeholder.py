@@ -54,6 +54,17 @@ def test_gradients_reach_the_words_and_the_hook_is_gone(tokenizer: CLIPTokenizer
     assert not text_encoder.get_input_embeddings()._forward_hooks
 
 
+def test_padding_bears_on_no_state_before_it(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
+    prompts = tokenize(tokenizer, ["S*", "S* in a city with tall buildings at sunset"], WORDS)
+    short, end = prompts.without_padding(tokenizer.eos_token_id), tokenizer.eos_token_id
+    assert short.ids.shape[1] < prompts.ids.shape[1]
+    words = torch.randn(2, WORDS, text_encoder.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, wanted = encode(text_encoder, short, words), encode(text_encoder, prompts, words)
+    assert torch.allclose(found, wanted[:, : found.shape[1]], atol=1e-5)
+    assert torch.allclose(at_end(found, short.ids, end), at_end(wanted, prompts.ids, end), atol=1e-5)
+
+
 def test_prompts_without_a_placeholder_get_one(caplog: pytest.LogCaptureFixture) -> None:
     assert with_placeholder("S* on a beach") == "S* on a beach"
     with caplog.at_level(logging.WARNING):
