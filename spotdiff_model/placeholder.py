@@ -35,7 +35,7 @@ class Prompts:
 
     def without_padding(self, eos_token_id: int) -> Prompts:
         """The same, cut behind the longest one's end; what stands there bears on no state before it."""
-        longest = int((self.ids == eos_token_id).int().argmax(dim=1).max()) + 1
+        longest = int(_ends(self.ids, eos_token_id).max()) + 1
         return Prompts(self.ids[:, :longest], self.words[:, :longest])
 
 
@@ -79,8 +79,12 @@ def encode(text_encoder: Any, prompts: Prompts, words: Tensor) -> Tensor:
 
 def at_end(states: Tensor, ids: Tensor, eos_token_id: int) -> Tensor:
     """``[N, D]``: the states ``[N, T, D]`` where each prompt ends; all that the prompt says is gathered there."""
-    end = (ids == eos_token_id).int().argmax(dim=1)
-    return states[torch.arange(len(states), device=states.device), end]
+    return states[torch.arange(len(states), device=states.device), _ends(ids, eos_token_id)]
+
+
+def _ends(ids: Tensor, eos_token_id: int) -> Tensor:
+    """Places ``[N]`` at which prompts ``[N, T]`` end."""
+    return (ids == eos_token_id).int().argmax(dim=1)
 
 
 def _tokenize(tokenizer: Any, prompt: str, num_words: int, length: int) -> tuple[list[int], list[int]]:
