@@ -56,7 +56,7 @@ class PoseExpert(nn.Module):
 
     def forward(self, tokens: Tensor) -> Pose:
         """What is seen of the pose in tokens ``[N, 1 + grid * grid, inputs]``; the first has no place, is not used."""
-        patches = self.around(self.stem(tokens[:, 1:]))
+        patches = self.around(self.stem(tokens)[:, 1:])
         evidence = self.heat(patches).float()
         spots = self.places + self.offset(patches).float().unflatten(2, (JOINTS, 2)) / self.grid
         chances = (_SHARPNESS * evidence).softmax(dim=1)
@@ -115,7 +115,7 @@ class SubjectHead(nn.Module):
             shares: ``[N, grid * grid, 18]``: how likely which patch holds a joint.
             there: ``[N, 18]``: how likely a joint is there at all.
         """
-        patches = self.around(self.stem(tokens[:, 1:]))
+        patches = self.around(self.stem(tokens)[:, 1:])
         if self.guided:
             # the pose expert learns from keypoints alone
             weights, there = shares.detach(), there.detach()[..., None]
