@@ -87,8 +87,7 @@ def verdict_text(judgement: Judgement) -> str:
     """What must be shown, as Markdown."""
     lines = ["| what | measured | must reach | aim | |", "|---|---|---|---|---|"]
     for line in judgement.verdict:
-        said = {None: "not told", False: "missed", True: "aim reached" if line.reached else "met"}[line.met]
-        lines.append(f"| {line.what} | {_number(line.measured)} | {line.must} | {line.aim} | {said} |")
+        lines.append(f"| {line.what} | {_number(line.measured)} | {line.must} | {line.aim} | {line.outcome} |")
     return "\n".join(lines)
 
 

@@ -37,6 +37,15 @@ class Requirement:
     met: bool | None
     reached: bool | None
 
+    @property
+    def outcome(self) -> str:
+        """In words. An aim may be reached where ``must`` cannot be told: it may be a bound of its own."""
+        if self.met is False:
+            return "missed"
+        if self.reached:
+            return "aim reached"
+        return "not told" if self.met is None else "met"
+
 
 def verdict(ours: Scores, others: Mapping[str, Scores]) -> list[Requirement]:
     """The requirements, in order.
@@ -107,13 +116,14 @@ def _pose_copy(ours: Scores, others: Mapping[str, Scores]) -> Requirement:
     value, chance = ours.mean(POSE_COPY), ours.mean(POSE_COPY_CHANCE)
     copying = _of(others, "reference-same", POSE_COPY)
     must = "below that of training with reference = target"
-    must += " (not measured)" if copying is None else f": {copying:.3f}"
+    neither = value == copying == 0  # nothing is below 0: no comparison
+    must += " (not measured)" if copying is None else f": {copying:.3f}" + (" (neither copies)" if neither else "")
     return Requirement(
         "pose-copy rate when another pose is asked",
         value,
         must,
         "chance" if chance is None else f"chance: {chance:.3f}",
-        None if value is None or copying is None else value < copying,
+        None if value is None or copying is None or neither else value < copying,
         None if value is None or chance is None else value <= chance,
     )
 

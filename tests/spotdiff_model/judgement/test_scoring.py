@@ -85,6 +85,24 @@ def test_the_verdict_keeps_to_the_stated_bounds():
     others["reference-same"] = made("reference-same", POSE_COPY=0.3)
     assert met(POSE_COPY=0.1)[copied] is True
     assert met(POSE_COPY=0.3)[copied] is False
+    others["reference-same"] = made("reference-same", POSE_COPY=0.0)
+    assert met(POSE_COPY=0.0)[copied] is None  # nothing is below 0
+    assert met(POSE_COPY=0.1)[copied] is False
+
+
+@pytest.mark.parametrize(
+    ("met", "reached", "said"),
+    [
+        (False, True, "missed"),
+        (False, False, "missed"),
+        (True, False, "met"),
+        (True, True, "aim reached"),
+        (None, True, "aim reached"),
+        (None, None, "not told"),
+    ],
+)
+def test_a_missed_must_is_said_whatever_the_aim(met, reached, said):
+    assert judged.Requirement("what", 0.5, "must", "aim", met, reached).outcome == said
 
 
 def test_rivals_are_raw_clip_its_erasure_and_chance():
