@@ -82,7 +82,7 @@ def ablation_runs(
                         "output_dir": str(folder / ablation.name / f"seed-{seed}"),
                         "cache_dir": str(base.cache_folder),
                         "max_train_steps": steps or base.max_train_steps,
-                        "checkpointing_steps": steps or base.max_train_steps,
+                        "checkpoints_total_limit": 1,
                         "num_validation_images": 0,
                         "validation_steps": 0,
                         "report_to": "none",
@@ -95,14 +95,21 @@ def ablation_runs(
         )
 
 
-def trained(config: TrainConfig) -> Path:
-    """The folder of a training's encoder; trains it unless it stands there already, of the very same config."""
-    folder = Path(config.output_dir)
-    there = folder / TRAIN_CONFIG
-    if (folder / WEIGHTS).is_file() and there.is_file():
-        if there.read_text("utf-8") == config.model_dump_json(indent=1):
-            return folder
-        (folder / WEIGHTS).unlink()
-    from spotdiff_model.training import train
+def trained(config: TrainConfig, digest: str) -> Path:
+    """The folder of a training's encoder; what an earlier evaluation has done of it is not done again.
 
-    return train(config)
+    Args:
+        config: Of the training.
+        digest: Of its manifest.
+    """
+    from spotdiff_model.training import checkpoints, train
+
+    folder = Path(config.output_dir)
+    try:
+        done = checkpoints.to_resume(folder, "latest", config, digest)
+    except UserError:  # of other settings or of another manifest
+        done = None
+    if done and done[1] == config.max_train_steps and (folder / WEIGHTS).is_file():
+        return folder
+    (folder / WEIGHTS).unlink(missing_ok=True)
+    return train(config.model_copy(update={"resume_from_checkpoint": "latest" if done else None}))

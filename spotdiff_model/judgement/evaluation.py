@@ -75,7 +75,7 @@ class _Evaluation:
         if pipe:
             others.append(self._told(pipe))
         if config.ablations:
-            others += self._ablations()
+            others += self._ablations(manifest.digest)
         more = {"dreambench": self._dreambench()} if config.dreambench else {}
         digest = encoder.config.manifest_digest
         factors = self.judged.factors
@@ -135,7 +135,7 @@ class _Evaluation:
 
         return rivals(features(self.judged), features(self.fitted), self.seeds)
 
-    def _ablations(self) -> list[Scores]:
+    def _ablations(self, digest: str) -> list[Scores]:
         base = base_config(self.config.model, self.config.manifest)
         if self.config.models_root:
             base = base.model_copy(update={"models_root": self.config.models_root})
@@ -144,7 +144,7 @@ class _Evaluation:
         for ablation, trainings in runs:
             for training in trainings:
                 self.say(f"ablation {ablation.name}, seed {training.seed}: {training.max_train_steps} steps")
-                folders.append(trained(training))
+                folders.append(trained(training, digest))
         encoders = [self._encoder(folder) for folder in folders]
         judged, fitted = (self._blocks(encoders, sample) for sample in (self.judged, self.fitted))
         found = []

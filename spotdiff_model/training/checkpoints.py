@@ -17,8 +17,8 @@ _STATE = "trainer_state.json"
 _MUST_MATCH = (
     "train_batch_size", "noise_batch_size", "gradient_accumulation_steps", "seed", "reference", "experts", "project",
     "layers", "num_words", "width", "lora_rank", "views", "max_train_steps", "learning_rate", "lr_scheduler",
-    "lr_warmup_steps", "noise_weight", "orthogonality_weight", "spotting_weight", "independence_weight", "text_weight",
-    "distillation_weight",
+    "lr_warmup_steps", "adam_weight_decay", "max_grad_norm", "mixed_precision", "noise_weight", "orthogonality_weight",
+    "spotting_weight", "independence_weight", "text_weight", "distillation_weight",
 )  # fmt: skip
 """Settings without which a resumed training would not be the one that was interrupted."""
 

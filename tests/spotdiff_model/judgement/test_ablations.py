@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ PLACES = {
     "output_dir",
     "cache_dir",
     "max_train_steps",
-    "checkpointing_steps",
+    "checkpoints_total_limit",
     "num_validation_images",
     "report_to",
     "seed",
@@ -39,23 +41,35 @@ def test_ablations_differ_from_the_model_in_what_they_are_named_for(tmp_path):
     assert len(set(folders)) == len(folders)
 
 
-def test_a_training_is_done_once_per_config(tmp_path, monkeypatch):
-    done = []
+def test_a_training_is_done_once_and_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    resumed = []
 
-    def train(config):
-        done.append(config)
+    def train(config, upto=None):
+        """Leaves what a training leaves; ``upto``: stopped after that many steps."""
+        resumed.append(config.resume_from_checkpoint)
         folder = Path(config.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / WEIGHTS).touch()
-        (folder / TRAIN_CONFIG).write_text(config.model_dump_json(indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        step = upto or config.max_train_steps
+        state = {"step": step, "manifest_digest": digest, "config": config.model_dump(mode="json")}
+        (folder / f"checkpoint-{step}").mkdir(parents=True)
+        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state))
+        if not upto:
+            (folder / WEIGHTS).touch()
         return folder
 
     monkeypatch.setattr(training, "train", train, raising=False)
-    config = BASE.model_copy(update={"output_dir": str(tmp_path / "one")})
-    assert trained(config) == trained(config) == tmp_path / "one"
-    assert len(done) == 1
-    trained(config.model_copy(update={"seed": 1}))
-    assert len(done) == 2
+    digest, config = "a" * 64, BASE.model_copy(update={"output_dir": str(tmp_path / "one")})
+    train(config, upto=20)
+    assert trained(config, digest) == trained(config, digest) == tmp_path / "one"
+    assert resumed == [None, "latest"]  # gone on with, then found whole
+    (tmp_path / "one" / WEIGHTS).unlink()  # stopped between the last step and the end
+    trained(config, digest)
+    assert resumed[2:] == ["latest"]
+    trained(config.model_copy(update={"seed": 1}), digest)
+    assert resumed[3:] == [None]
+    digest = "b" * 64
+    trained(config.model_copy(update={"seed": 1}), digest)  # the manifest was built again
+    assert resumed[4:] == [None]
 
 
 def test_the_models_own_settings_are_the_base(tmp_path):
