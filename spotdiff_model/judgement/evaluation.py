@@ -94,6 +94,7 @@ class _Evaluation:
             protocol=protocol(
                 config,
                 self.profile,
+                encoder.config.sampling,
                 self.settings,
                 {"judged": len(self.judged), "fitted": len(self.fitted), "pictures": len(self.requests)},
                 self.eyes.pixels if self.eyes else None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.config import Profile
 from pipeline.manifest.footer import code_version
+from spotdiff_model.config import Sampling
 from spotdiff_model.judgement.pixels import PixelJudges
 from spotdiff_model.judgement.requests import RequestSettings
 from spotdiff_model.judgement.scoring import ScoringSettings
@@ -25,6 +26,7 @@ def wanted_pictures(config: EvaluateConfig) -> RequestSettings:
 def protocol(
     config: EvaluateConfig,
     profile: Profile,
+    sampling: Sampling,
     settings: ScoringSettings,
     counts: Mapping[str, int],
     judges: PixelJudges | None,
@@ -34,6 +36,7 @@ def protocol(
     Args:
         config: The evaluation's options.
         profile: Of the manifest.
+        sampling: Of the judged encoder's pictures.
         settings: Of probes and dependences.
         counts: Rows ``judged`` and ``fitted``, ``pictures`` generated.
         judges: Pixel judges, where the profile has some.
@@ -61,7 +64,7 @@ def protocol(
         },
         "dependence": f"bias-corrected squared distance correlation, 500 rows, {settings.permutations} permutations",
         "clip": {**profile.models.clip.model_dump(), "preprocessing": "the repo's CLIPImageProcessor"},
-        "generation": _generation(config, profile, counts["pictures"], judges) if config.generation else None,
+        "generation": _generation(config, sampling, counts["pictures"], judges) if config.generation else None,
         "dino": config.dino or "not measured: no weights were named (--dino)",
         "profile": profile.name,
         "versions": {
@@ -72,12 +75,13 @@ def protocol(
     }
 
 
-def _generation(config: EvaluateConfig, profile: Profile, pictures: int, judges: PixelJudges | None) -> dict[str, Any]:
+def _generation(
+    config: EvaluateConfig, sampling: Sampling, pictures: int, judges: PixelJudges | None
+) -> dict[str, Any]:
     return {
         **wanted_pictures(config).described(),
+        **sampling.model_dump(mode="json"),
         "pictures": pictures,
-        "num_inference_steps": profile.subjects.num_inference_steps,
-        "guidance_scale": profile.subjects.guidance_scale,
         "seed": 0,
         "masks": "generated pictures: SAM at the found pose; references: the manifest's masks; outside grey 127",
         "pixel_judges": {"ceilings": dict(judges.ceilings)} if judges else "none for this profile",
