@@ -56,7 +56,8 @@ def test_the_command_writes_metrics_report_and_pictures(manifest, tmp_path, monk
     generation = metrics["protocol"]["generation"]
     assert set(generation["pixel_judges"]["ceilings"]) <= set(JUDGED)
     sampling = SpotDiffEncoder.from_pretrained(model).config.sampling.model_dump(mode="json")
-    assert generation["pictures"] == 3 and generation.items() >= sampling.items() and sampling["guidance_scale"] == 3
+    assert generation["pictures"] == 3 and generation["num_inference_steps"] == 12
+    assert generation.items() >= sampling.items() and sampling["guidance_scale"] == 3
     assert metrics["protocol"]["clip"]["repo"].endswith("clip")
     card = (model / "README.md").read_text()
     assert "| same-subject R@1, hard gallery, f_s | 0." in card and '"max_train_steps": 7' in card
