@@ -40,7 +40,7 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 train-tiny: $(STAMP) ## train the embedded profile's models (hours; resumes); ARGS="--help" for more
-	$(BIN)/python -m pipeline.tiny.train $(ARGS)
+	$(BIN)/python -m tinyworld.train $(ARGS)
 
 bench: $(STAMP) ## measure a build against the bare pipelines and against a plain script
 	$(BIN)/python benchmarks/build.py $(ARGS)

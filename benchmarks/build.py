@@ -35,14 +35,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: see torch_threads
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.build import open_build
 from pipeline.config import BuildConfig, build_config, default_workers, load_profile
 from pipeline.imaging.png import from_png
 from pipeline.models.resolve import Model
-from pipeline.plan import Shard
+from pipeline.runner.build import open_build
+from pipeline.runner.engine import Chain, Engine, Step, through
+from pipeline.runner.plan import Shard
 from pipeline.stages.rounds import Rounds
-from pipeline.steps import Chain, Engine, Step, through
-from pipeline.tiny.world.export import export
+from tinyworld.world.export import export
 
 Rows = Sequence[Any]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.manifest.read import Manifest
-from pipeline.tiny.world.export import export
+from tinyworld.world.export import export
 
 Stamp = tuple[int, int]
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.manifest.read import Manifest
-from pipeline.tiny.world.export import export
+from tinyworld.world.export import export
 
 
 def main() -> None:

@@ -25,14 +25,14 @@ from rich.progress import track
 from rich.table import Table
 
 from pipeline.config import load_profile
-from pipeline.tiny.training.renders import EVALUATION_SEED
-from pipeline.tiny.world.render import Scene, render, sample_scene
 from spotdiff_model import losses
 from spotdiff_model.config import EncoderConfig, TrainConfig
 from spotdiff_model.data.tower import tower
 from spotdiff_model.encoder.experts import PoseExpert
 from spotdiff_model.judgement.leakage import keypoints_within
 from spotdiff_model.training.setup import encoder_config
+from tinyworld.training.renders import EVALUATION_SEED
+from tinyworld.world.render import Scene, render, sample_scene
 
 _BATCH = 64
 

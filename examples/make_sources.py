@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 from skimage import data
 
-from pipeline.tiny.world.export import COLUMNS, export
+from tinyworld.world.export import COLUMNS, export
 
 FIRST_SEED, COUNT, SIDE = 20_000_204, 8, 256
 ASTRONAUT = "astronaut.png"

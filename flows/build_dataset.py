@@ -9,10 +9,10 @@ from prefect.context import FlowRunContext
 
 from flows.engines import LocalEngine
 from flows.progress import progress_artifact, tally_of
-from pipeline import events
-from pipeline.build import Build, open_build
 from pipeline.config import build_config, default_workers
-from pipeline.outcome import Outcome
+from pipeline.runner import events
+from pipeline.runner.build import Build, open_build
+from pipeline.runner.outcome import Outcome
 
 EXAMPLES = "examples/sources"
 

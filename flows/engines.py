@@ -14,9 +14,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipeline.ledger import Fragment
-from pipeline.plan import Shard
-from pipeline.steps import Chain, Step
+from pipeline.runner.engine import Chain, Step
+from pipeline.runner.ledger import Fragment
+from pipeline.runner.plan import Shard
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class LocalEngine:
         return self.workers + 1
 
     def __call__(self, shards: Sequence[Shard], steps: Sequence[Step]) -> list[Chain]:
-        """See :class:`pipeline.steps.Engine`. Must be called inside a flow."""
+        """See :class:`pipeline.runner.engine.Engine`. Must be called inside a flow."""
         chains: dict[str, Chain] = {shard.name: [] for shard in shards}
         if not steps:
             return list(chains.values())

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
-from pipeline import events
-from pipeline.build import Build
 from pipeline.config import BuildConfig
+from pipeline.runner import events
+from pipeline.runner.build import Build
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Tally:
         self._first_image: float | None = None
 
     def __call__(self, news: events.Progress) -> None:
-        """An :mod:`pipeline.events` listener."""
+        """An :mod:`pipeline.runner.events` listener."""
         with self._lock:
             self._news[news.stage, news.shard] = news
             if self._first_image is None and news.stage in self._fan_out:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.records import Row, schema_of
+from pipeline.arrow import schema_of
+from pipeline.records import Row
 
 if TYPE_CHECKING:
     from pipeline.config import Splits

@@ -25,5 +25,5 @@ def weights() -> Path:
     """The shipped weights of the miniature world's models."""
     folder = Path(pipeline.__file__).parent / "tiny" / "weights"
     if not (folder / "inpainting").is_dir():
-        pytest.skip("the package has no weights yet: python -m pipeline.tiny.train")
+        pytest.skip("the package has no weights yet: python -m tinyworld.train")
     return folder

@@ -162,7 +162,7 @@ def _tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
-    from pipeline import prompts
+    from pipeline import banks
 
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Lowercase()
@@ -173,8 +173,8 @@ def _tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=900, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
     )
-    banks = ("tiny_subjects.json", "tiny_backgrounds.json")
-    bpe.train_from_iterator([entry.prompt for name in banks for entry in prompts.load(name).entries], trainer)
+    names = ("tiny_subjects.json", "tiny_backgrounds.json")
+    bpe.train_from_iterator([entry.prompt for name in names for entry in banks.load(name).entries], trainer)
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     words = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
     words += ["<|startoftext|>", "<|endoftext|>"]

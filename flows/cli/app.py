@@ -94,7 +94,7 @@ def validate(manifest: ManifestArgument) -> None:
     """Check a manifest: schema, checksums, ids, factor counts, split leaks. Exit code 1 if anything is wrong."""
     from flows.cli.console import err, out
     from pipeline.manifest.read import Manifest
-    from pipeline.manifest.validate import validate as problems_of
+    from pipeline.manifest.validate.manifest import validate as problems_of
 
     problems = problems_of(manifest)
     for problem in problems:
@@ -125,7 +125,7 @@ def render(
 ) -> None:
     """Draw figures with masks, keypoints (COCO JSON), captions and factors."""
     from flows.cli.console import out as console
-    from pipeline.tiny.world.export import export
+    from tinyworld.world.export import export
 
     export(out, count, seed, size)
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)

@@ -14,10 +14,10 @@ from flows.cli.sheets import draw, sheets_folder
 from flows.cli.summary import show_summary
 from flows.progress import tally_of
 from flows.server import reachable, running_server
-from pipeline import events
-from pipeline.build import Build, open_build
 from pipeline.config import BuildConfig, UserError
-from pipeline.outcome import Outcome
+from pipeline.runner import events
+from pipeline.runner.build import Build, open_build
+from pipeline.runner.outcome import Outcome
 
 INTERRUPTED = 130
 LIBRARIES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import store
-from pipeline.build import Build, last_config, open_build
 from pipeline.manifest.parts import stem_of
+from pipeline.runner.build import Build, last_config, open_build
 
 
 def sheets_folder(manifest: str) -> Path | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.cli.console import out
-from pipeline.build import last_config, open_build
-from pipeline.outcome import Counts, Outcome
+from pipeline.runner.build import last_config, open_build
+from pipeline.runner.outcome import Counts, Outcome
 
 
 def show_summary(outcome: Outcome, sheets: Path | None) -> None:

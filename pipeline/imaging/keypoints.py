@@ -1,32 +1,16 @@
-"""Poses as data: COCO's 17 keypoints to OpenPose's 18, reading them from files, comparing them, choosing a person.
+"""Poses as data: from COCO's 17 keypoints to OpenPose's 18, comparing them, choosing a person.
 
 A pose is an array ``[18, 3]``: x, y in 0..1 of the square picture and a confidence; missing keypoints are (0, 0, 0).
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-
 import numpy as np
 
-from pipeline.config import PoseSettings, UserError
+from pipeline.config import PoseSettings
 from pipeline.imaging.frame import to_square
+from pipeline.imaging.openpose18 import NECK, OPENPOSE_FROM_COCO, SIGMAS
 from pipeline.records import Reason
-
-NECK = 1
-# For each OpenPose joint, the COCO joint that it is; the neck (-1) is made of the shoulders.
-COCO_OF_OPENPOSE = np.array([0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3])
-_COCO_SIGMAS = np.array(
-    [
-        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
-        0.087, 0.087, 0.089, 0.089,
-    ]
-)  # fmt: skip
-SIGMAS = np.where(COCO_OF_OPENPOSE < 0, 0.079, _COCO_SIGMAS[COCO_OF_OPENPOSE])
-"""COCO's constants for how far annotators disagree, in OpenPose order; the neck has the shoulders'."""
 
 
 def openpose_from_coco(points: np.ndarray) -> np.ndarray:
@@ -41,7 +25,7 @@ def openpose_from_coco(points: np.ndarray) -> np.ndarray:
     """
     labelled = points[:, 2] > 0
     coco = np.where(labelled[:, None], np.column_stack([points[:, :2], labelled]), 0.0)
-    pose = coco[COCO_OF_OPENPOSE]
+    pose = coco[OPENPOSE_FROM_COCO]
     left, right = coco[5], coco[6]
     pose[NECK] = (left + right) / 2 if left[2] and right[2] else 0.0
     return pose
@@ -108,51 +92,3 @@ def main_person(people: list[np.ndarray], settings: PoseSettings) -> np.ndarray 
 def _box_area(pose: np.ndarray) -> float:
     box = box_of(pose)
     return float((box[2] - box[0]) * (box[3] - box[1]))
-
-
-@dataclass(frozen=True)
-class PoseFile:
-    """A COCO-keypoints JSON, by picture.
-
-    Attributes:
-        people: For each file name, the people in it: ``[18, 3]``, pixels of a picture of ``sizes``.
-        sizes: For each file name, (width, height) as the file states them; (0, 0) where it does not.
-    """
-
-    people: dict[str, list[np.ndarray]]
-    sizes: dict[str, tuple[int, int]]
-
-    def poses(self, path: str, width: int, height: int) -> list[np.ndarray]:
-        """The people of a picture, in pixels of its ``width`` x ``height``.
-
-        The picture is found by its path as listed, else by its bare file name.
-        """
-        name = path if path in self.people else PurePosixPath(path).name
-        stated_width, stated_height = self.sizes.get(name, (0, 0))
-        scale = (width / (stated_width or width), height / (stated_height or height), 1.0)
-        return [pose * scale for pose in self.people.get(name, [])]
-
-
-def read_pose_file(path: str) -> PoseFile:
-    """Reads a COCO-keypoints JSON (``images``, ``annotations`` with 17 keypoints each; crowds are left out).
-
-    Raises:
-        UserError: No such file, not JSON, or not this layout.
-    """
-    try:
-        data = json.loads(Path(path).read_text("utf-8"))
-        names = {image["id"]: image["file_name"] for image in data["images"]}
-        sizes = {i["file_name"]: (int(i.get("width", 0)), int(i.get("height", 0))) for i in data["images"]}
-        people: dict[str, list[np.ndarray]] = defaultdict(list)
-        for annotation in data["annotations"]:
-            if not annotation.get("iscrowd"):
-                points = np.array(annotation["keypoints"], np.float64).reshape(17, 3)
-                people[names[annotation["image_id"]]].append(openpose_from_coco(points))
-    except OSError as error:
-        raise UserError(f"poses: {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"poses: {path}: not a COCO-keypoints JSON (images, annotations with 17 keypoints each): "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return PoseFile(dict(people), sizes)

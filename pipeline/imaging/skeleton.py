@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.imaging import openpose18
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# OpenPose-18: 0 nose, 1 neck, 2-4 right shoulder, elbow, wrist, 5-7 left, 8-10 right hip, knee, ankle, 11-13 left,
-# 14, 15 right and left eye, 16, 17 right and left ear. "Right" is the person's right.
-LIMBS = np.array(
-    [
-        (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
-        (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
-    ]
-)  # fmt: skip
+LIMBS = np.array(openpose18.LIMBS)
 COLORS = np.array(
     [
         (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),

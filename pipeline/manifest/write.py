@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
-from pipeline.ledger import Fragment, Ledger
 from pipeline.manifest.parts import PartsWriter, rejected_path
 from pipeline.manifest.schema import REJECTED_SCHEMA, SCHEMA
 from pipeline.records import Posed, Source, Status, Subject, Variation
-from pipeline.stages.dedupe import Duplicates
+from pipeline.runner.duplicates import Duplicates
+from pipeline.runner.ledger import Fragment, Ledger
 
 MAX_PART_BYTES = 500 * 1000 * 1000
 _REJECTED_GROUP = 2000

@@ -109,7 +109,7 @@ class Model:
             if not shipped.is_dir():
                 raise UserError(
                     f"model {self.ref.repo}: {shipped} is missing; install the package again with its weights, "
-                    "or train them with `python -m pipeline.tiny.train`"
+                    "or train them with `python -m tinyworld.train`"
                 )
             return shipped
         if self.root and not Path(self.root).is_dir():

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pipeline import store
 from pipeline.imaging.png import from_png
-from pipeline.ledger import Fragment, Ledger
 from pipeline.records import Posed, Row, Subject, Variation
 from pipeline.report.canvas import CELL, GAP, LINE, Canvas
+from pipeline.runner.ledger import Fragment, Ledger
 
 _STEP = CELL + GAP
 _CAPTION = 3 * LINE

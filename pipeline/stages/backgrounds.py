@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from pipeline import ids
+from pipeline.banks import Bank
 from pipeline.config import BackgroundSettings, Scheduler
 from pipeline.imaging.paste import kept_area, paste, seam
 from pipeline.imaging.phash import phash
 from pipeline.imaging.png import from_png, to_png
 from pipeline.models.resolve import Model
-from pipeline.prompts import Bank
 from pipeline.records import Subject, Variation
 from pipeline.stages.base import joined
 

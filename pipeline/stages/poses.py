@@ -13,9 +13,10 @@ import numpy as np
 
 from pipeline import ids
 from pipeline.config import PoseSettings, Splits, UserError
-from pipeline.imaging.keypoints import PoseFile, in_frame, main_person, read_pose_file
+from pipeline.imaging.keypoints import in_frame, main_person
 from pipeline.imaging.png import from_png, to_png
 from pipeline.imaging.skeleton import draw_pose
+from pipeline.inputs.pose_file import PoseFile, read_pose_file
 from pipeline.models.resolve import Model
 from pipeline.records import Posed, Reason, Source
 from pipeline.stages.base import guarded

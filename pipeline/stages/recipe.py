@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline import prompts
+from pipeline import banks
 from pipeline.config import BuildConfig, ModelRef, Profile
 from pipeline.models.resolve import Model
 from pipeline.stages.backgrounds import InpaintBackgrounds
@@ -26,7 +26,7 @@ def recipe(profile: Profile, config: BuildConfig) -> list[Stage]:
         return Model(ref, config.models_root)
 
     models = profile.models
-    subjects, backgrounds = prompts.load(profile.subject_bank), prompts.load(profile.background_bank)
+    subjects, backgrounds = banks.load(profile.subject_bank), banks.load(profile.background_bank)
     return [
         Sources.of(profile.sources),
         FindPoses(

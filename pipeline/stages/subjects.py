@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from pipeline import ids
+from pipeline.banks import Bank
 from pipeline.config import Scheduler, SubjectSettings
 from pipeline.imaging.png import from_png, to_png
 from pipeline.models.resolve import Model
-from pipeline.prompts import Bank
 from pipeline.records import Posed, Subject
 from pipeline.stages.base import joined
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import ids, prompts
+from pipeline import banks, ids
 from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
 
@@ -127,7 +127,7 @@ def _attributes(footer: Mapping[str, Any], subjects: np.ndarray) -> dict[str, np
     """The subjects' attributes from the bank that the footer names; nothing where it is not on this machine."""
     bank = (footer.get("profile") or {}).get("subject_bank")
     try:
-        entries = {entry.id: entry.attributes for entry in prompts.load(bank).entries} if bank else {}
+        entries = {entry.id: entry.attributes for entry in banks.load(bank).entries} if bank else {}
     except UserError:
         return {}
     if not set(subjects.tolist()) <= entries.keys():

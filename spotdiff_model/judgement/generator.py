@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pipeline import prompts
+from pipeline import banks
 from pipeline.config import Profile, UserError
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.models.clip import Clip
@@ -94,7 +94,7 @@ def eyes_of(profile: Profile, clip: Clip, models_root: str | None, dino: str | N
         models_root: Folder in hub layout that stands in for the hub.
         dino: Folder or hub id of a DINO in transformers' layout; None: not measured.
     """
-    known = {name for entry in prompts.load(profile.subject_bank).entries for name in entry.attributes}
+    known = {name for entry in banks.load(profile.subject_bank).entries for name in entry.attributes}
     miniature = known.issuperset(JUDGED) and profile.sources.size == SIDE
     return Eyes(
         see=Observer(profile, models_root).see,

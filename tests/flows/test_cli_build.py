@@ -17,7 +17,7 @@ from standins import profile
 from test_cli import HEAVY, imported
 
 from pipeline.manifest.read import Manifest
-from pipeline.tiny.world.export import export
+from tinyworld.world.export import export
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

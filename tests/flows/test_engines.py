@@ -13,9 +13,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
 from flows.engines import LocalEngine
-from pipeline.ledger import Fragment
-from pipeline.plan import Shard
-from pipeline.steps import Chain, Step
+from pipeline.runner.engine import Chain, Step
+from pipeline.runner.ledger import Fragment
+from pipeline.runner.plan import Shard
 
 pytestmark = pytest.mark.usefixtures("server")
 SHARDS = [Shard(f"{number:06d}", ()) for number in range(12)]

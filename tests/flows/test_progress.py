@@ -10,7 +10,7 @@ from rich.console import Console
 
 from flows.cli.display import clock, display, line, table
 from flows.progress import Tally, as_markdown
-from pipeline.events import Progress
+from pipeline.runner.events import Progress
 
 STAGES = ["sources", "poses", "subjects", "variations"]
 

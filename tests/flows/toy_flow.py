@@ -8,8 +8,8 @@ from prefect import flow
 from toy_stages import SIZE, recipe
 
 from flows.build_dataset import run_here
-from pipeline.build import Build, open_build
 from pipeline.config import build_config
+from pipeline.runner.build import Build, open_build
 from pipeline.stages.sources import Sources
 
 

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import ids
+from pipeline.arrow import from_table, to_table
 from pipeline.config import Splits
-from pipeline.records import Posed, Reason, Source, Subject, from_table, to_table
+from pipeline.records import Posed, Reason, Source, Subject
 
 names = st.text(max_size=20)
 points = st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=18, max_size=18)

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.build import open_build
 from pipeline.config import build_config
-from pipeline.ledger import Ledger
 from pipeline.manifest.read import Manifest
-from pipeline.outcome import Outcome
-from pipeline.plan import Shard
 from pipeline.records import Variation
-from pipeline.steps import Chain, Engine, Step, in_turn, through
-from pipeline.tiny.world.export import export
+from pipeline.runner.build import open_build
+from pipeline.runner.engine import Chain, Engine, Step, in_turn, through
+from pipeline.runner.ledger import Ledger
+from pipeline.runner.outcome import Outcome
+from pipeline.runner.plan import Shard
+from tinyworld.world.export import export
 
 pytestmark = pytest.mark.usefixtures("weights")
 

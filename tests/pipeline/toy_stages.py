@@ -20,14 +20,15 @@ from pipeline import ids
 from pipeline.config import BuildConfig, Splits, load_profile
 from pipeline.imaging.phash import phash
 from pipeline.imaging.png import from_png, to_png
-from pipeline.ledger import Fragment, Ledger
+from pipeline.inputs.listing import list_sources
 from pipeline.manifest.footer import describe
 from pipeline.manifest.write import MAX_PART_BYTES, Written, write_manifest
-from pipeline.plan import list_sources, shards
 from pipeline.records import Posed, Reason, Row, Source, Subject, Variation
-from pipeline.run import run_stage
+from pipeline.runner.duplicates import find_duplicates
+from pipeline.runner.ledger import Fragment, Ledger
+from pipeline.runner.plan import shards
+from pipeline.runner.run_stage import run_stage
 from pipeline.stages.base import Stage
-from pipeline.stages.dedupe import find_duplicates
 from pipeline.stages.sources import Sources
 
 SIZE = 16

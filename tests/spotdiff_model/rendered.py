@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline import ids, prompts
+from pipeline import banks, ids
 from pipeline.config import BuildConfig, Profile, load_profile
 from pipeline.imaging.phash import phash
 from pipeline.imaging.png import to_png
@@ -26,7 +26,7 @@ from pipeline.imaging.skeleton import draw_pose
 from pipeline.manifest.footer import describe
 from pipeline.manifest.parts import PartsWriter
 from pipeline.manifest.write import MAX_PART_BYTES
-from pipeline.tiny.world import Background, Identity, Pose, draw_figure, sample_pose
+from tinyworld.world import Background, Identity, Pose, draw_figure, sample_pose
 
 _OVERSAMPLING = 4
 _SUBJECTS = 100
@@ -104,10 +104,10 @@ def _rows(source: str, number: int, config: BuildConfig, profile: Profile) -> It
         **dict.fromkeys(("clip_t_subject", "clip_t_background"), 0.3),
         **dict.fromkeys(("nsfw", "source_license", "source_attribution", "source_uri")),
     }
-    bank = prompts.load(profile.subject_bank)
+    bank = banks.load(profile.subject_bank)
     few = bank.model_copy(update={"entries": bank.entries[:_SUBJECTS]})
     who = few.draw(split, config.subjects, source, config.seed)
-    where = prompts.load(profile.background_bank).draw(split, config.backgrounds, source, config.seed)
+    where = banks.load(profile.background_bank).draw(split, config.backgrounds, source, config.seed)
     for subject in sorted(who, key=lambda entry: entry.id):
         subject_seed = ids.seed_for(source, "subjects", subject.id, "", 0, config.seed)
         for background in sorted(where, key=lambda entry: entry.id):
@@ -135,8 +135,8 @@ def _rows(source: str, number: int, config: BuildConfig, profile: Profile) -> It
 
 def _draw(
     pose: Pose,
-    subject: prompts.BankEntry,
-    background: prompts.BankEntry,
+    subject: banks.BankEntry,
+    background: banks.BankEntry,
     subject_seed: int,
     background_seed: int,
     size: int,

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.validate import validate
+from pipeline.manifest.validate.manifest import validate
 
 
 def test_rendered_manifests_are_sound(rendered: Path) -> None:

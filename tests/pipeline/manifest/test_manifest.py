@@ -16,14 +16,14 @@ from toy_stages import SIZE, ToySubjects, ToyVariations, build, recipe, write_pi
 
 from pipeline import ids, store
 from pipeline.config import UserError
-from pipeline.ledger import Ledger
 from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.parts import part_path, stem_of
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import FOOTER, REJECTED_SCHEMA, ROW_GROUP, SCHEMA
-from pipeline.manifest.validate import validate
+from pipeline.manifest.validate.manifest import validate
 from pipeline.manifest.write import write_manifest
-from pipeline.stages.dedupe import Duplicates
+from pipeline.runner.duplicates import Duplicates
+from pipeline.runner.ledger import Ledger
 
 REJECTING = {"subjects": {"count": 4, "rejects": 4}, "variations": {"count": 5, "rejects": 5}}
 

@@ -20,7 +20,7 @@ from pipeline import ids
 from pipeline.imaging.png import to_png
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import FOOTER, SCHEMA
-from pipeline.manifest.validate import validate
+from pipeline.manifest.validate.manifest import validate
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from standins import profile
 from pipeline.config import UserError, load_profile
 from pipeline.models.pose import detector, people
 from pipeline.models.resolve import Model
-from pipeline.tiny.world.render import render_seed
+from tinyworld.world.render import render_seed
 
 
 def test_people_are_the_detector_s_own(weights: Path) -> None:

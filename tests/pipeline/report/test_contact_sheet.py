@@ -10,10 +10,10 @@ from PIL import Image
 from toy_stages import Built, build, recipe, write_pictures
 
 from pipeline.imaging.png import from_png
-from pipeline.ledger import Ledger
 from pipeline.records import Posed, Reason, Subject, Variation
 from pipeline.report.canvas import CELL, GAP, LINE, Canvas
 from pipeline.report.contact_sheet import write_contact_sheets
+from pipeline.runner.ledger import Ledger
 
 SUBJECTS, BACKGROUNDS = 4, 6
 

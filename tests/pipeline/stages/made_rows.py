@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.imaging.png import to_png
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.records import Posed, Subject, Variation
-from pipeline.tiny.world.render import Render, render_seed
+from tinyworld.world.render import Render, render_seed
 
 
 def pixels(png: bytes | None) -> np.ndarray:

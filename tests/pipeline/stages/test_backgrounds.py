@@ -16,7 +16,7 @@ from made_rows import pixels, subject
 from PIL import Image
 from standins import profile
 
-from pipeline import ids, prompts
+from pipeline import banks, ids
 from pipeline.imaging.phash import phash
 from pipeline.models.diffusion import background_denoiser
 from pipeline.models.resolve import Model
@@ -31,7 +31,7 @@ def stage(standins: Path) -> InpaintBackgrounds:
         backgrounds=made.backgrounds,
         inpaint=Model(made.models.inpaint, str(standins)),
         scheduler=made.scheduler,
-        bank=prompts.load("tiny_backgrounds.json"),
+        bank=banks.load("tiny_backgrounds.json"),
         count=3,
         seed=7,
     )

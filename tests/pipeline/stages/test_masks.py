@@ -18,7 +18,7 @@ from pipeline.models.resolve import Model
 from pipeline.models.segmentation import predictor
 from pipeline.records import Subject
 from pipeline.stages.masks import SegmentSubjects
-from pipeline.tiny.world.render import render_seed
+from tinyworld.world.render import render_seed
 
 SEEDS = range(900_000, 900_024)
 

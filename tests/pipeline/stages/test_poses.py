@@ -14,13 +14,13 @@ from pipeline import ids
 from pipeline.config import ModelRef, PoseSettings, Splits, UserError, load_profile
 from pipeline.imaging.keypoints import oks
 from pipeline.imaging.skeleton import draw_pose
+from pipeline.inputs.listing import list_sources
 from pipeline.models.resolve import Model
-from pipeline.plan import list_sources
 from pipeline.records import Posed, Reason, Source, Status
 from pipeline.stages.poses import FindPoses
 from pipeline.stages.sources import Sources
-from pipeline.tiny.world.export import export
-from pipeline.tiny.world.render import render_seed
+from tinyworld.world.export import export
+from tinyworld.world.render import render_seed
 
 NOBODY = Model(ModelRef(repo="package:profiles", license="none"))
 

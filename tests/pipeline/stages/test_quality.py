@@ -17,7 +17,7 @@ from pipeline.models.clip import clip
 from pipeline.models.resolve import Model
 from pipeline.records import Reason, Status, Subject
 from pipeline.stages.quality import DistinctSubjects, JudgeSubjects, JudgeVariations
-from pipeline.tiny.world.render import render_seed
+from tinyworld.world.render import render_seed
 
 STRICT = QualitySettings(
     min_pose_score=0.7,

@@ -12,21 +12,23 @@ import pytest
 from PIL import Image
 from toy_stages import picture, write_pictures
 
-from pipeline import ids, plan, store
+from pipeline import ids, store
 from pipeline.config import load_profile
 from pipeline.imaging.phash import distance
 from pipeline.imaging.png import from_png
-from pipeline.ledger import Ledger
+from pipeline.inputs.listing import list_sources
 from pipeline.records import Reason, Source, Status
-from pipeline.run import run_stage
-from pipeline.stages.dedupe import find_duplicates
+from pipeline.runner import plan
+from pipeline.runner.duplicates import find_duplicates
+from pipeline.runner.ledger import Ledger
+from pipeline.runner.run_stage import run_stage
 from pipeline.stages.sources import Sources
 
 STAGE = Sources(size=64)
 
 
 def _read(*sources: Path | str) -> dict[str, Source]:
-    return {row.path: row for row in STAGE.process(plan.list_sources([str(source) for source in sources]))}
+    return {row.path: row for row in STAGE.process(list_sources([str(source) for source in sources]))}
 
 
 def test_a_good_source(tmp_path: Path) -> None:
@@ -66,7 +68,7 @@ def test_bad_ones_among_good_ones(tmp_path: Path) -> None:
 def test_a_file_that_comes_back_is_read_on_retry(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("gone.png\n")
     ledger = Ledger(str(tmp_path / "work"))
-    (shard,) = plan.shards(plan.list_sources([str(tmp_path / "list.txt")]), 9)
+    (shard,) = plan.shards(list_sources([str(tmp_path / "list.txt")]), 9)
     first = run_stage(STAGE, lambda: shard.rows, shard.digest, shard.name, ledger)
     assert first.counts == {"failed": 1}
     picture("x", 64).save(tmp_path / "gone.png")
@@ -126,7 +128,7 @@ def test_duplicates_change_the_next_input_only_where_they_are(tmp_path: Path) ->
     ledger = Ledger(str(tmp_path / "work"))
     fragments = [
         run_stage(STAGE, lambda s=shard: s.rows, shard.digest, shard.name, ledger)
-        for shard in plan.shards(plan.list_sources([str(tmp_path / "in")]), 1)
+        for shard in plan.shards(list_sources([str(tmp_path / "in")]), 1)
     ]
     rows = [row for fragment in fragments for row in ledger.read(fragment, Source)]
     with_, without = find_duplicates(rows, 4), find_duplicates(rows[:2], 4)

@@ -11,7 +11,7 @@ import pytest
 from made_rows import pixels, posed
 from standins import profile
 
-from pipeline import ids, prompts
+from pipeline import banks, ids
 from pipeline.config import SubjectSettings
 from pipeline.imaging.png import to_png
 from pipeline.imaging.skeleton import draw_pose
@@ -29,7 +29,7 @@ def stage(standins: Path) -> GenerateSubjects:
         base=Model(made.models.base, root),
         controlnet=Model(made.models.controlnet, root),
         scheduler=made.scheduler,
-        bank=prompts.load("tiny_subjects.json"),
+        bank=banks.load("tiny_subjects.json"),
         count=4,
         seed=7,
     )

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from pipeline.tiny.pose_net import PoseMaps, PoseNet, PoseNetConfig, TinyBody, group, load_body, prepare, save_pose_net
-from pipeline.tiny.training.measure import evaluate_pose
-from pipeline.tiny.training.pairs import draw_pair
-from pipeline.tiny.training.pose import draw_targets
-from pipeline.tiny.world import render_seed
+from tinyworld.training.measure import evaluate_pose
+from tinyworld.training.pairs import draw_pair
+from tinyworld.training.pose import draw_targets
+from tinyworld.world import render_seed
 
 WEIGHTS = Path(__file__).parents[3] / "pipeline/tiny/weights/pose"
 SEEDS = range(30_000_000, 30_000_040)

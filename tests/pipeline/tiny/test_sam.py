@@ -9,8 +9,8 @@ from PIL import Image
 from segment_anything import SamPredictor, sam_model_registry
 
 from pipeline.tiny.sam import SamConfig, build_sam, new_sam, save_sam
-from pipeline.tiny.training.measure import evaluate_sam, keypoint_box, score_sam
-from pipeline.tiny.world import render_seed
+from tinyworld.training.measure import evaluate_sam, keypoint_box, score_sam
+from tinyworld.world import render_seed
 
 WEIGHTS = Path(__file__).parents[3] / "pipeline/tiny/weights/sam"
 SEEDS = range(30_000_000, 30_000_030)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline.tiny.world import render_seed
 from spotdiff_model.data.bending import PARENTS, bent, warp
+from tinyworld.world import render_seed
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import prompts
+from pipeline import banks
 from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
 from spotdiff_model.judgement.factors import read_sample
@@ -22,7 +22,7 @@ def test_a_split_is_read_with_its_factors_and_pictures(rendered):
     assert sample.factors.keypoints.shape == (16, 18, 3)
     assert Image.open(io.BytesIO(sample.images[0])).size == (64, 64)
     assert Image.open(io.BytesIO(sample.masks[0])).mode == "L"
-    bank = {entry.id: entry for entry in prompts.load("tiny_subjects.json").entries}
+    bank = {entry.id: entry for entry in banks.load("tiny_subjects.json").entries}
     for row, subject in enumerate(sample.factors.subject):
         assert sample.subject_prompts[row] == bank[subject].prompt
         assert sample.factors.attributes["shirt_color"][row] == bank[subject].attributes["shirt_color"]

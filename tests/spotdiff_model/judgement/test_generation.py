@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import prompts
+from pipeline import banks
 from pipeline.config import load_profile
 from pipeline.models.clip import clip
 from pipeline.models.resolve import Model
-from pipeline.tiny.world import Background, Identity, Pose, draw_figure
 from spotdiff_model.judgement.factors import read_sample
 from spotdiff_model.judgement.generation import Eyes, judge_pictures
 from spotdiff_model.judgement.generator import embed_images
 from spotdiff_model.judgement.observe import Observer, Seen
 from spotdiff_model.judgement.pixels import JUDGED, grow_judges
 from spotdiff_model.judgement.requests import EDITED, RequestSettings, make_requests
+from tinyworld.world import Background, Identity, Pose, draw_figure
 
 SETTINGS = RequestSettings(subjects=5, backgrounds=2, poses=2, edits=1)
 STANDING = Pose.from_keypoints(
@@ -53,7 +53,7 @@ def drawn(request, background=None):
     if request.part == "edit":
         identity = replace(identity, **EDITED)
     pose = STANDING if request.pose is None else Pose.from_keypoints(request.pose)
-    bank = {entry.prompt: entry.attributes for entry in prompts.load("tiny_backgrounds.json").entries}
+    bank = {entry.prompt: entry.attributes for entry in banks.load("tiny_backgrounds.json").entries}
     canvas = Background(**bank[background or request.background]).draw(np.random.default_rng(request.seed), 256)
     mask = Image.new("L", canvas.size)
     draw_figure(canvas, mask, pose.skeleton, identity, np.random.default_rng(1))

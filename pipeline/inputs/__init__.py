@@ -1,0 +1,1 @@
+"""What users hand in: listings of sources, licences, pose files."""

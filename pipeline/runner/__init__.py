@@ -1,0 +1,1 @@
+"""Runs stages on shards and keeps what is done in a ledger of fragments."""

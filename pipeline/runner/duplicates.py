@@ -1,0 +1,58 @@
+"""Between ``sources`` and ``poses``: no picture twice in a dataset.
+
+Not a stage: it looks at all sources at once. It needs only their hashes, takes seconds for 100,000 of them, and is done
+anew each time rather than stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline import ids
+from pipeline.imaging.phash import NearHashes
+from pipeline.records import Reason, Source
+from pipeline.runner.ledger import Fragment
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Which sources are left out; ``found`` maps a path to the reason and the path that it duplicates."""
+
+    found: dict[str, tuple[Reason, str]] = field(default_factory=dict)
+
+    def mark(self, rows: Sequence[Source]) -> list[Source]:
+        """The rows with the duplicates among them rejected; ``detail`` names the source that is kept."""
+        return [row.reject(*self.found[row.path]) if row.ok and row.path in self.found else row for row in rows]
+
+    def digest(self, fragment: Fragment) -> str:
+        """Input digest of the next stage: the ``sources`` fragment without its duplicates."""
+        return ids.digest([fragment.digest, [path for path in fragment.sources if path in self.found]])
+
+
+def find_duplicates(rows: Iterable[Source], distance: int) -> Duplicates:
+    """Finds exact duplicates (same bytes) and near ones (perceptual hashes at most ``distance`` bits apart).
+
+    The first of the listing is kept; a row is compared with the kept ones only, so a chain of small changes does not
+    swallow pictures that differ clearly.
+
+    Args:
+        rows: In the order of the listing; only ``ok`` ones count.
+        distance: Of 64 bits; 0 = equal hashes.
+    """
+    kept: dict[str, str] = {}
+    hashes = NearHashes(distance)
+    duplicates = Duplicates()
+    for row in rows:
+        if not row.ok:
+            continue
+        if row.source_id in kept:
+            duplicates.found[row.path] = Reason.DUPLICATE, kept[row.source_id]
+            continue
+        near = hashes.find(row.source_phash)
+        if near is not None:
+            duplicates.found[row.path] = Reason.NEAR_DUPLICATE, near
+            continue
+        kept[row.source_id] = row.path
+        hashes.add(row.source_phash, row.path)
+    return duplicates

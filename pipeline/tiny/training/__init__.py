@@ -1,1 +1,0 @@
-"""How the shipped weights of the tiny profile are made. See ``python -m pipeline.tiny.train --help``."""

@@ -1,0 +1,221 @@
+"""A whole build: what is done stays done, and what does not do is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_stages import SIZE, ToyVariations, recipe, write_pictures
+
+from pipeline.config import UserError, build_config
+from pipeline.manifest.read import Manifest
+from pipeline.manifest.validate.manifest import validate
+from pipeline.runner.build import Build, last_config, open_build
+from pipeline.runner.engine import Chain, Step, through
+from pipeline.runner.plan import Shard
+from pipeline.stages.sources import Sources
+
+
+def opened(folder: Path, stages: Any = None, **changes: Any) -> Build:
+    """A build of ``folder/in`` with 3 x 4 variations a source."""
+    values: dict[str, Any] = {
+        "sources": (str(folder / "in"),),
+        "manifest": str(folder / "out" / "v1.parquet"),
+        "work": str(folder / "work"),
+        "subjects": 3,
+        "backgrounds": 4,
+    }
+    return open_build(build_config(**{**values, **changes}), [Sources(size=SIZE), *(stages or recipe())])
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "in", 5)
+    return tmp_path
+
+
+def test_a_build_gives_a_sound_manifest(folder: Path) -> None:
+    outcome = opened(folder).run()
+    assert (outcome.sources, outcome.rows, outcome.problem) == (5, 5 * 3 * 4, None)
+    assert outcome.counts == {
+        "sources": {"ok": 5},
+        "poses": {"ok": 5},
+        "subjects": {"ok": 15},
+        "variations": {"ok": 60},
+    }
+    assert Manifest(outcome.manifest).digest == outcome.digest
+    assert validate(outcome.manifest) == []
+
+
+@pytest.mark.parametrize("shard_size", [1, 3, 5])
+def test_shards_and_their_order_do_not_show(folder: Path, shard_size: int) -> None:
+    def backwards(shards: Any, steps: Any) -> list[Chain]:
+        return [through(shard, steps) for shard in reversed(shards)][::-1]
+
+    one = opened(folder).run()
+    other = opened(folder, shard_size=shard_size, work=str(folder / "other")).run(backwards)
+    assert one.digest == other.digest
+
+
+def test_another_shard_size_computes_nothing_again(folder: Path) -> None:
+    opened(folder).run()
+    stages = recipe()
+    outcome = opened(folder, stages, shard_size=3).run()
+    assert outcome.rows == 60
+    assert [stage.calls for stage in stages[1:]] == [[], []]
+
+
+def test_looking_computes_and_writes_nothing(folder: Path) -> None:
+    stages = recipe()
+    build = opened(folder, stages)
+    assert not build.complete(build.look())
+    assert not (folder / "work").exists()
+    build.run()
+    before = files(folder)
+    stages[1].calls.clear()
+    found = build.look()
+    assert build.complete(found)
+    assert build.written(found)
+    assert build.finish(found).rows == 60
+    assert files(folder) == before
+    assert stages[1].calls == []
+
+
+def test_half_a_build_is_seen_as_half(folder: Path) -> None:
+    def only_the_first(shards: Any, steps: Any) -> list[Chain]:
+        return [through(shard, steps if shard is shards[0] else steps[:1]) for shard in shards]
+
+    build = opened(folder)
+    with pytest.raises(AssertionError):
+        build.run(only_the_first)
+    found = build.look()
+    assert [len(chain) for chain in found.chains] == [4, 2, 2]
+    assert found.counts()[0]["variations"] == {"ok": 24}
+    assert not build.complete(found)
+
+
+@pytest.mark.parametrize("lost", ["v1.parquet", "v1.rejected.parquet"])
+def test_a_lost_manifest_is_written_again_from_the_fragments(folder: Path, lost: str) -> None:
+    first = opened(folder).run()
+    (folder / "out" / lost).unlink()
+    stages = recipe()
+    build = opened(folder, stages)
+    again = build.finish(build.look())
+    assert again == first
+    assert (folder / "out" / lost).exists()
+    assert stages[2].calls == []
+
+
+def test_new_sources_make_a_new_manifest(folder: Path) -> None:
+    first = opened(folder).run()
+    write_pictures(folder / "in", 1, first=90)
+    build = opened(folder)
+    assert not build.complete(build.look())
+    second = build.run()
+    assert (second.rows, second.digest == first.digest) == (72, False)
+
+
+def test_duplicates_are_left_out_and_counted(folder: Path) -> None:
+    (folder / "in" / "again.png").write_bytes((folder / "in" / "00002.png").read_bytes())
+    outcome = opened(folder).run()
+    assert outcome.rows == 60
+    assert outcome.counts["sources"] == {"ok": 5, "rejected": 1}
+    assert outcome.reasons["sources"] == {"duplicate": 1}
+
+
+def test_too_many_failures_are_a_problem_and_the_good_rows_are_kept(folder: Path) -> None:
+    broken = folder / "broken"
+    broken.touch()
+    options = {"subjects": {"fails": 2, "broken": str(broken)}}
+    outcome = opened(folder, recipe(**options)).run()
+    failed = outcome.counts["subjects"]["failed"]
+    assert failed
+    assert outcome.problem is not None
+    assert outcome.problem.startswith(f"{failed} of 15 rows of stage subjects failed")
+    assert Manifest(outcome.manifest).rows == outcome.rows == (15 - failed) * 4
+
+    assert opened(folder, recipe(**options), max_failure_rate=0.99).run().problem is None
+
+    broken.unlink()
+    retried = recipe(**options)
+    mended = opened(folder, retried, retry="failed").run()
+    assert (mended.rows, mended.problem) == (60, None)
+    assert len(retried[1].calls) == failed
+
+
+def test_nothing_accepted_is_a_problem(folder: Path) -> None:
+    outcome = opened(folder, recipe(variations={"rejects": 1})).run()
+    assert outcome.rows == 0
+    assert outcome.problem == f"nothing was accepted (60 degenerate); see {outcome.rejected}"
+
+
+def test_only_bad_files_is_a_problem_that_names_the_reasons(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, data in {"a.jpg": b"", "b.jpg": b"no picture", "c.png": b"neither"}.items():
+        (tmp_path / "in" / name).write_bytes(data)
+    outcome = opened(tmp_path).run()
+    assert outcome.problem is not None
+    assert "2 unreadable, 1 empty_file" in outcome.problem
+
+
+def test_engines_get_each_stage_by_name_and_each_shard(folder: Path) -> None:
+    seen: Counter[tuple[str, str]] = Counter()
+
+    def counting(shards: Any, steps: Any) -> list[Chain]:
+        def counted(step: Step) -> Step:
+            def run(shard: Shard, before: Any) -> Any:
+                seen[step.name, shard.name] += 1
+                return step.run(shard, before)
+
+            return replace(step, run=run)
+
+        return [through(shard, [counted(step) for step in steps]) for shard in shards]
+
+    opened(folder).run(counting)
+    names = ("sources", "poses", "subjects", "variations")
+    assert seen == Counter({(name, f"{n:06d}"): 1 for name in names for n in range(3)})
+
+
+def test_the_run_remembers_what_it_was_told(folder: Path) -> None:
+    build = opened(folder, recipe(), seed=7, retry="failed")
+    build.run()
+    told = last_config(build.config.manifest, build.config.work)
+    assert told == build.config.model_copy(update={"retry": None})
+    with pytest.raises(UserError, match=r"no build of other\.parquet was started"):
+        last_config("other.parquet", build.config.work)
+
+
+def test_a_name_that_cannot_be_written_is_refused_at_once(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"must end in \.parquet"):
+        opened(folder, manifest="v1.csv")
+
+
+def test_a_cancelled_build_goes_on_where_it_was(folder: Path) -> None:
+    from pipeline.runner import events
+    from pipeline.runner.run_stage import Cancelled
+
+    build = opened(folder)
+
+    def stop(news: events.Progress) -> None:
+        if news.stage == "variations" and news.shard == "000001":
+            build.cancel.set()
+
+    with events.listening(stop), pytest.raises(Cancelled):
+        build.run()
+    before = files(folder)
+    stages = recipe()
+    outcome = opened(folder, stages).run()
+    assert (
+        outcome.digest == opened(folder, work=str(folder / "calm"), manifest=str(folder / "calm.parquet")).run().digest
+    )
+    assert before.items() <= files(folder).items()
+    variations = stages[2]
+    assert isinstance(variations, ToyVariations)
+    assert len(variations.calls) == 36

@@ -1,0 +1,1 @@
+"""The miniature world: articulated figures drawn in code with known truth, and the training of the small models."""
