@@ -30,10 +30,12 @@ demo: $(STAMP) ## build examples/sources into manifests/v1.parquet, validate it,
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(STAMP) ## ruff, ruff format and mypy
+lint: $(STAMP) ## ruff, ruff format, mypy, the import layers, dead code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

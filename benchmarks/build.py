@@ -37,10 +37,12 @@ from rich.table import Table
 
 from pipeline.config import BuildConfig, build_config, default_workers, load_profile
 from pipeline.imaging.png import from_png
+from pipeline.manifest.finish import build_manifest
 from pipeline.models.resolve import Model
 from pipeline.runner.build import open_build
-from pipeline.runner.engine import Chain, Engine, Step, through
+from pipeline.runner.engine import Chain, Engine, through
 from pipeline.runner.plan import Shard
+from pipeline.runner.task import StageTask
 from pipeline.stages.rounds import Rounds
 from tinyworld.world.export import export
 
@@ -131,13 +133,13 @@ def build(config: BuildConfig, workers: int) -> tuple[Recorded, Recorded, Clock,
     """A build from nothing; its recorded generators, its time and its number of variations."""
     warm = {"manifest": config.manifest.replace("built", "warm"), "subjects": 2, "backgrounds": 2, "limit": workers}
     first = build_config(**config.model_dump() | warm)
-    open_build(first).run(_threads(workers))
+    build_manifest(open_build(first), _threads(workers))
     opened = open_build(config)
     recorded = [Recorded(stage.generate) for stage in opened.stages if isinstance(stage, Rounds)]
     stages = [_with(stage, recorded) for stage in opened.stages]
     clock = Clock()
     with clock.running():
-        outcome = replace(opened, stages=stages).run(_threads(workers))
+        outcome = build_manifest(replace(opened, stages=stages), _threads(workers))
     subjects, variations = recorded
     if not variations.batches:
         raise SystemExit("no subject was accepted, so there is nothing to compare; see the profile's [quality]")
@@ -250,7 +252,7 @@ def _variation_job(row: Any) -> dict[str, Any]:
 
 
 def _seed(row: Any) -> int:
-    return int.from_bytes(row.key.encode()[-6:], "big") + getattr(row, row.ATTEMPT)
+    return int.from_bytes(str(row).encode()[-6:], "big") + getattr(row, row.ATTEMPT)
 
 
 def _steps(recorded: Recorded, settings: Any) -> int:
@@ -276,17 +278,17 @@ def _folders(config: BuildConfig) -> dict[str, str]:
     models = load_profile(config.profile).models
     root = config.models_root
     return {
-        "base": str(Model(models.base, root).whole_pipeline()),
-        "controlnet": str(Model(models.controlnet, root).network()),
-        "inpaint": str(Model(models.inpaint, root).whole_pipeline()),
-        "clip": str(Model(models.clip, root).network()),
+        "base": str(Model(models.base, root).pipeline_dir()),
+        "controlnet": str(Model(models.controlnet, root).network_dir()),
+        "inpaint": str(Model(models.inpaint, root).pipeline_dir()),
+        "clip": str(Model(models.clip, root).network_dir()),
     }
 
 
 def _threads(workers: int) -> Engine:
-    def engine(shards: Sequence[Shard], steps: Sequence[Step]) -> list[Chain]:
+    def engine(shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(lambda shard: through(shard, steps), shards))
+            return list(pool.map(lambda shard: through(shard, tasks), shards))
 
     return engine
 

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from prefect import flow
 from prefect.context import FlowRunContext
 
-from flows.engines import LocalEngine
+from flows.engines.local import LocalEngine
+from flows.options import takes_build_options
 from flows.progress import progress_artifact, tally_of
 from pipeline.config import build_config, default_workers
+from pipeline.manifest.finish import build_manifest
+from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
 from pipeline.runner.build import Build, open_build
-from pipeline.runner.outcome import Outcome
 
 EXAMPLES = "examples/sources"
+_opened: ContextVar[Build | None] = ContextVar("opened", default=None)
 
 
 class BuildFailed(RuntimeError):
     """The build ended, and what came of it does not do; what is good is there all the same."""
 
 
+@contextmanager
+def opened(build: Build) -> Iterator[None]:
+    """Flows that are called inside the block run this build, which the caller has opened already."""
+    token = _opened.set(build)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
 @flow(name="build-dataset", retries=0, validate_parameters=True, persist_result=False)
-def build_dataset(
-    sources: list[str] | None = None,
-    manifest: str = "manifests/v1.parquet",
-    profile: str = "tiny",
-    poses: str | None = None,
-    subjects: int = 10,
-    backgrounds: int = 10,
-    seed: int = 0,
-    limit: int | None = None,
-    shard_size: int = 2,
-    work: str = "work",
-    retry: Literal["failed", "rejected"] | None = None,
-    max_failure_rate: float = 0.05,
-    models_root: str | None = None,
-    workers: int | None = None,
-) -> dict[str, Any]:
+@takes_build_options(sources=(list[str] | None, None))
+def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[str, Any]:
     """Builds a dataset; run again, it resumes.
 
     Args:
-        sources: Folders, globs, files, file lists or tables; None: the examples, with their poses.
+        options: The fields of :class:`pipeline.config.BuildConfig`, each a parameter of its own. Without ``sources``:
+            the examples, with their poses.
         workers: Shards worked on side by side; None: by the number of cores.
-        manifest, profile, poses, subjects, backgrounds, seed, limit, shard_size, work, retry, max_failure_rate,
-            models_root: See :class:`pipeline.config.BuildConfig`.
 
     Returns:
         Path and digest of the manifest, and how many rows it has.
@@ -53,24 +54,9 @@ def build_dataset(
         UserError: A parameter is wrong.
         BuildFailed: Nothing was accepted, or too much failed.
     """
-    if sources is None:
-        sources, poses = [EXAMPLES], poses or f"{EXAMPLES}/poses.json"
-    config = build_config(
-        sources=tuple(sources),
-        manifest=manifest,
-        profile=profile,
-        poses=poses,
-        subjects=subjects,
-        backgrounds=backgrounds,
-        seed=seed,
-        limit=limit,
-        shard_size=shard_size,
-        work=work,
-        retry=retry,
-        max_failure_rate=max_failure_rate,
-        models_root=models_root,
-    )
-    outcome = run_here(open_build(config), workers)
+    if options["sources"] is None:
+        options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
+    outcome = run_here(_opened.get() or open_build(build_config(**options)), workers)
     return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
 
 
@@ -80,11 +66,10 @@ def run_here(build: Build, workers: int | None) -> Outcome:
     Raises:
         BuildFailed: See :func:`build_dataset`.
     """
-    assert FlowRunContext.get() is not None, "outside a flow run use Build.run()"
-    engine = LocalEngine(workers or default_workers(build.profile.torch_threads), build.cancel)
+    assert FlowRunContext.get() is not None, "outside a flow run use build_manifest()"
     tally = tally_of(build)
     with events.listening(tally), progress_artifact(tally, build.config.run):
-        outcome = build.run(engine)
+        outcome = build_manifest(build, LocalEngine(workers or default_workers(build.profile.torch_threads)))
     if outcome.problem:
         raise BuildFailed(outcome.problem)
     return outcome

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -190,31 +190,43 @@ def load_profile(name: str) -> Profile:
 
 
 class BuildConfig(_Model):
-    """One build.
+    """One build. The command line, the flow and the deployment take their options from these fields."""
 
-    Attributes:
-        sources: Folders, globs, files, file lists (.txt) or tables (.parquet, .csv), as the user named them.
-        manifest: The Parquet file to write; the run is named after its stem.
-        poses: COCO-keypoints JSON with the sources' poses; None: the profile's extractor.
-        subjects, backgrounds: How many of each per source.
-        shard_size: Sources per shard, the unit of scheduling. Does not change the result.
-        work: Folder or URL for the intermediate fragments.
-        max_failure_rate: Share of failed rows above which the run counts as failed.
-    """
+    sources: Annotated[
+        tuple[str, ...],
+        Field(description="Folders, globs, files, lists (.txt) or tables (.parquet, .csv) of images."),
+    ]
+    manifest: Annotated[str, Field(description="The Parquet file to write; the run is named after it.")] = (
+        "manifests/v1.parquet"
+    )
+    profile: Annotated[str, Field(description="A shipped profile, or a TOML file.")] = "tiny"
+    poses: Annotated[
+        str | None,
+        Field(description="COCO-keypoints JSON with the poses. Without it: the profile's extractor."),
+    ] = None
+    subjects: Annotated[Count, Field(description="New subjects per source.")] = 10
+    backgrounds: Annotated[Count, Field(description="Backgrounds per subject.")] = 10
+    seed: Annotated[int, Field(description="Seed of the run.")] = 0
+    limit: Annotated[Count | None, Field(description="Take only the first so many sources.")] = None
+    shard_size: Annotated[Count, Field(description="Sources per unit of work; does not change the result.")] = 2
+    work: Annotated[str, Field(description="Folder or URL of the build's intermediate results.")] = "work"
+    retry: Annotated[
+        Literal["failed", "rejected"] | None,
+        Field(description="Do the rows of an earlier build again that ended so."),
+    ] = None
+    max_failure_rate: Annotated[
+        Share, Field(description="Share of failed rows in a stage above which the build fails.")
+    ] = 0.05
+    models_root: Annotated[
+        str | None, Field(description="Folder with models in hub layout that stand in for the hub's.")
+    ] = None
 
-    sources: tuple[str, ...]
-    manifest: str
-    profile: str = "tiny"
-    poses: str | None = None
-    subjects: Count = 10
-    backgrounds: Count = 10
-    seed: int = 0
-    limit: Count | None = None
-    shard_size: Count = 2
-    work: str = "work"
-    retry: Literal["failed", "rejected"] | None = None
-    max_failure_rate: Share = 0.05
-    models_root: str | None = None
+    @field_validator("manifest")
+    @classmethod
+    def _parquet(cls, value: str) -> str:
+        if not value.endswith(".parquet"):
+            raise ValueError("the name must end in .parquet")
+        return value
 
     @property
     def run(self) -> str:
@@ -248,7 +260,7 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
-    return f"{where}: {problem['msg']}{got}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
 
 
 def default_workers(torch_threads: int) -> int:

@@ -63,7 +63,7 @@ def row_digest(row: Row, leaving_out: Iterable[str] = ()) -> str:
     """Digest of a row's content: the same before it was stored and after it was read back."""
     skipped = _OUTSIDE.union(leaving_out)
     values = {name: value for name, value in vars(row).items() if name not in skipped}
-    return digest([type(row).__name__, canonical(values, schema_of(type(row)))])
+    return digest([row.KIND, canonical(values, schema_of(type(row)))])
 
 
 def slot_digest(slot: Row) -> str:

@@ -73,10 +73,10 @@ class Row:
             input is still the same. Set by the runner, not by stages.
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ()
-    """Fields that name the row inside a run."""
+    KIND: ClassVar[str] = "row"
+    """Stands for the row's type in digests, and so never changes."""
     SLOT: ClassVar[tuple[str, ...]] = ()
-    """Fields that name the slot which the row fills, where that is not ``KEY``."""
+    """Fields that name the slot which the row fills; the first one names the source that it is about."""
     CARRIED: ClassVar[tuple[str, ...]] = ()
     """Fields that only travel along: when they change, a finished row is kept and given the new ones."""
     ATTEMPT: ClassVar[str] = ""
@@ -89,19 +89,12 @@ class Row:
     slot_digest: str = ""
 
     @property
-    def key(self) -> str:
-        """The row's identity inside a run, e.g. ``source_id/subject_id``."""
-        return "/".join(str(getattr(self, name)) for name in self.KEY)
+    def slot(self) -> tuple[str, ...]:
+        """The row's identity inside a run, e.g. (source_id, subject_id); by path where ids are not known yet."""
+        return tuple(str(getattr(self, name)) for name in self.SLOT)
 
-    @property
-    def slot(self) -> str:
-        """The name of the slot that the row fills; its key but for sources, whose id is known only once read."""
-        return "/".join(str(getattr(self, name)) for name in self.SLOT or self.KEY)
-
-    @property
-    def about(self) -> str:
-        """The source that the row is about: its id, or its path in rows that are made before the id is known."""
-        return str(getattr(self, (self.SLOT or self.KEY)[0]))
+    def __str__(self) -> str:
+        return "/".join(self.slot)
 
     @property
     def ok(self) -> bool:
@@ -136,7 +129,8 @@ class Listed(Row):
         fingerprint: Changes when the file does (size and time, or the object store's tag).
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ("path",)
+    KIND: ClassVar[str] = "listed"
+    SLOT: ClassVar[tuple[str, ...]] = ("path",)
     CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
 
     path: str
@@ -161,7 +155,7 @@ class Source(Row):
         source_phash: 64-bit perceptual hash, 16 hex.
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ("source_id",)
+    KIND: ClassVar[str] = "source"
     SLOT: ClassVar[tuple[str, ...]] = ("path",)
     CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
 
@@ -187,7 +181,8 @@ class Posed(Source):
         control: PNG bytes of the control image, drawn from the keypoints.
     """
 
-    SLOT: ClassVar[tuple[str, ...]] = ()
+    KIND: ClassVar[str] = "posed"
+    SLOT: ClassVar[tuple[str, ...]] = ("source_id",)
 
     pose_id: str = ""
     split: str = ""
@@ -211,7 +206,8 @@ class Subject(Posed):
         clip_t_subject: Cosine of CLIP image and subject prompt.
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ("source_id", "subject_id")
+    KIND: ClassVar[str] = "subject"
+    SLOT: ClassVar[tuple[str, ...]] = ("source_id", "subject_id")
     CARRIED: ClassVar[tuple[str, ...]] = ("path", *_RIGHTS)
     ATTEMPT: ClassVar[str] = "subject_attempt"
 
@@ -242,7 +238,8 @@ class Variation(Subject):
         nsfw: What the profile's safety checker said; None where the profile has none.
     """
 
-    KEY: ClassVar[tuple[str, ...]] = ("source_id", "subject_id", "background_id")
+    KIND: ClassVar[str] = "variation"
+    SLOT: ClassVar[tuple[str, ...]] = ("source_id", "subject_id", "background_id")
     ATTEMPT: ClassVar[str] = "attempt"
 
     variation_id: str = ""

@@ -97,7 +97,7 @@ class SpotDiffPipeline(DiffusionPipeline):
         if config.models.controlnet is not None:
             model = Model(config.models.controlnet, models_root)
             control = ControlNetModel.from_pretrained(
-                model.network(), dtype=dtype_of(model.ref), variant=model.ref.variant
+                model.network_dir(), dtype=dtype_of(model.ref), variant=model.ref.variant
             )
             control = control.to(diffusion.unet.device).eval().requires_grad_(False)
         scheduler = make_scheduler(config.sampling.scheduler, diffusion.scheduler.config)

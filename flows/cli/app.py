@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from flows.options import takes_build_options
 from pipeline.config import BuildConfig
 
 app = typer.Typer(
@@ -21,36 +23,17 @@ world = typer.Typer(no_args_is_help=True, help="The miniature world: figures dra
 app.add_typer(world, name="world")
 
 ManifestArgument = Annotated[str, typer.Argument(help="The manifest, a Parquet file.")]
-Work = Annotated[str, typer.Option(help="Folder or URL of the build's intermediate results.")]
-MANIFEST = "manifests/v1.parquet"
-DEFAULTS: dict[str, Any] = {name: field.default for name, field in BuildConfig.model_fields.items()}
+FIELDS = BuildConfig.model_fields
+Work = Annotated[str, typer.Option(help=FIELDS["work"].description)]
+MANIFEST = FIELDS["manifest"].default
 
 
 @app.command()
+@takes_build_options(
+    sources=(Annotated[list[str], typer.Argument(help=FIELDS["sources"].description)], inspect.Parameter.empty)
+)
 def build(
-    sources: Annotated[
-        list[str], typer.Argument(help="Folders, globs, files, lists (.txt) or tables (.parquet, .csv) of images.")
-    ],
-    manifest: Annotated[str, typer.Option(help="The Parquet file to write; the run is named after it.")],
-    profile: Annotated[str, typer.Option(help="A shipped profile, or a TOML file.")] = DEFAULTS["profile"],
-    poses: Annotated[
-        str | None, typer.Option(help="COCO-keypoints JSON with the poses. Without it: the profile's extractor.")
-    ] = None,
-    subjects: Annotated[int, typer.Option(min=1, help="New subjects per source.")] = DEFAULTS["subjects"],
-    backgrounds: Annotated[int, typer.Option(min=1, help="Backgrounds per subject.")] = DEFAULTS["backgrounds"],
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = DEFAULTS["seed"],
-    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many sources.")] = None,
-    shard_size: Annotated[int, typer.Option(min=1, help="Sources per unit of work.")] = DEFAULTS["shard_size"],
-    work: Work = DEFAULTS["work"],
-    retry: Annotated[
-        Literal["failed", "rejected"] | None, typer.Option(help="Do the rows of an earlier build again that ended so.")
-    ] = None,
-    max_failure_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of failed rows in a stage above which the build fails.")
-    ] = DEFAULTS["max_failure_rate"],
-    models_root: Annotated[
-        str | None, typer.Option(help="Folder with models in hub layout that stand in for the hub's.")
-    ] = None,
+    options: dict[str, Any],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Shards worked on side by side. Without it: by the number of cores.")
     ] = None,
@@ -60,28 +43,13 @@ def build(
     from flows.cli.build import run_build
     from pipeline.config import build_config
 
-    config = build_config(
-        sources=tuple(sources),
-        manifest=manifest,
-        profile=profile,
-        poses=poses,
-        subjects=subjects,
-        backgrounds=backgrounds,
-        seed=seed,
-        limit=limit,
-        shard_size=shard_size,
-        work=work,
-        retry=retry,
-        max_failure_rate=max_failure_rate,
-        models_root=models_root,
-    )
-    raise typer.Exit(run_build(config, workers, verbose))
+    raise typer.Exit(run_build(build_config(**options), workers, verbose))
 
 
 @app.command()
 def status(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
-    work: Work = DEFAULTS["work"],
+    work: Work = FIELDS["work"].default,
 ) -> None:
     """Say how far a build is, from its files alone."""
     from flows.cli.summary import show_status
@@ -107,7 +75,7 @@ def validate(manifest: ManifestArgument) -> None:
 @app.command(name="contact-sheet")
 def contact_sheet(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
-    work: Work = DEFAULTS["work"],
+    work: Work = FIELDS["work"].default,
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Without it: beside the manifest.")] = None,
 ) -> None:
     """Draw one PNG per source: the source, its pose, the subjects, their masks and all variations."""

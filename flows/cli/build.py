@@ -15,9 +15,11 @@ from flows.cli.summary import show_summary
 from flows.progress import tally_of
 from flows.server import reachable, running_server
 from pipeline.config import BuildConfig, UserError
+from pipeline.manifest.finish import finish
+from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
 from pipeline.runner.build import Build, open_build
-from pipeline.runner.outcome import Outcome
+from pipeline.runner.fragments import Fragments
 
 INTERRUPTED = 130
 LIBRARIES = {
@@ -34,7 +36,7 @@ def run_build(config: BuildConfig, workers: int | None, verbose: bool) -> int:
     """Runs a build; gives the exit code."""
     set_up_logging(verbose)
     build = open_build(config)
-    found = build.look()
+    found = build.scan()
     fresh = not build.complete(found)
     if fresh:
         try:
@@ -42,16 +44,16 @@ def run_build(config: BuildConfig, workers: int | None, verbose: bool) -> int:
         except KeyboardInterrupt:
             err.print("Stopped. What was finished is kept: the same command goes on from here.", style="yellow")
             return INTERRUPTED
-        build = open_build(config.model_copy(update={"retry": None}))
-        found = build.look()
-    return _report(build, build.finish(found), fresh)
+        build = build.without_retry()
+        found = build.scan()
+    return _report(build, finish(build, found), found, fresh)
 
 
-def _report(build: Build, outcome: Outcome, fresh: bool) -> int:
+def _report(build: Build, outcome: Outcome, found: Fragments, fresh: bool) -> int:
     if outcome.rows:
         folder = sheets_folder(outcome.manifest)
         if folder and (fresh or not folder.is_dir()):
-            draw(build, folder, AUTOMATIC_SHEETS)
+            draw(build, found, folder, AUTOMATIC_SHEETS)
         show_summary(outcome, folder)
     if outcome.problem:
         complain(outcome.problem)
@@ -83,11 +85,12 @@ def _run_flow(build: Build, workers: int | None, verbose: bool) -> None:
                 raise UserError(
                     f"no Prefect server answers at {settings.api.url}: start it, or unset PREFECT_API_URL to do without"
                 )
-            from flows.build_dataset import BuildFailed, build_dataset
+            from flows.build_dataset import BuildFailed, build_dataset, opened
             from flows.cli.display import display
 
         tally = tally_of(build)
-        with stopping_softly(), events.listening(tally), display(tally, build.config.manifest), suppress(BuildFailed):
+        showing = display(tally, build.config.manifest)
+        with stopping_softly(), events.listening(tally), showing, suppress(BuildFailed), opened(build):
             build_dataset(**build.config.model_dump(mode="json"), workers=workers)
 
 
@@ -103,7 +106,7 @@ def _import_libraries() -> None:
 def stopping_softly() -> Iterator[None]:
     """Ctrl-C lets the batch at hand end, so that threads and server are taken down in order; a second one does not."""
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop(_signum: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         err.print("Stopping after the batch at hand (Ctrl-C again: at once) ...", style="yellow")
         raise KeyboardInterrupt

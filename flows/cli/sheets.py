@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline import store
 from pipeline.manifest.parts import stem_of
 from pipeline.runner.build import Build, last_config, open_build
+from pipeline.runner.fragments import Fragments
 
 
 def sheets_folder(manifest: str) -> Path | None:
@@ -14,11 +15,11 @@ def sheets_folder(manifest: str) -> Path | None:
     return Path(f"{stem_of(manifest)}.contact") if store.is_local(manifest) else None
 
 
-def draw(build: Build, folder: Path, limit: int | None = None) -> int:
+def draw(build: Build, found: Fragments, folder: Path, limit: int | None = None) -> int:
     """Draws the sheets of the sources that are finished; gives their number."""
     from pipeline.report.contact_sheet import write_contact_sheets
 
-    fragments = [fragment for chain in build.look().chains for fragment in chain]
+    fragments = [fragment for chain in found.chains for fragment in chain]
     return len(write_contact_sheets(build.ledger, fragments, folder, limit))
 
 
@@ -30,5 +31,6 @@ def draw_sheets(manifest: str, work: str, out: Path | None) -> None:
     folder = out or sheets_folder(manifest)
     if folder is None:
         raise UserError(f"{manifest} is not on this machine: name a folder with --out")
-    number = draw(open_build(last_config(manifest, work)), folder)
+    build = open_build(last_config(manifest, work))
+    number = draw(build, build.scan(), folder)
     console.print(f"{number} contact sheets in {folder}", markup=False)

@@ -7,8 +7,10 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.cli.console import out
+from pipeline.manifest.finish import finish, written
+from pipeline.manifest.outcome import Outcome
 from pipeline.runner.build import last_config, open_build
-from pipeline.runner.outcome import Counts, Outcome
+from pipeline.runner.fragments import Counts
 
 
 def show_summary(outcome: Outcome, sheets: Path | None) -> None:
@@ -42,7 +44,7 @@ def counts_table(counts: Counts, reasons: Counts) -> Table:
 def show_status(manifest: str, work: str) -> None:
     """How far the build of a manifest is, from its files alone."""
     build = open_build(last_config(manifest, work))
-    found = build.look()
+    found = build.scan()
     counts, reasons = found.counts()
     out.print(counts_table(counts, reasons))
     for number, stage in enumerate(build.stages):
@@ -50,10 +52,10 @@ def show_status(manifest: str, work: str) -> None:
         out.print(f"  {stage.name:12}{done} of {len(build.shards)} shards done", markup=False)
     if not build.complete(found):
         out.print(f"{manifest}: not finished; the same `spotdiff build` goes on from here", style="yellow")
-    elif not build.written(found):
+    elif not written(build, found):
         out.print(f"{manifest}: all stages done, to be written by the same `spotdiff build`", style="yellow")
     else:
-        outcome = build.finish(found)
+        outcome = finish(build, found)
         out.print(f"{manifest}: {outcome.rows} variations, digest {outcome.digest}", style="bold green")
         if outcome.problem:
             out.print(outcome.problem, style="bold red", markup=False)

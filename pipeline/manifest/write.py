@@ -106,7 +106,7 @@ class _Fragments:
                 if stage == "sources":  # the stage itself looks at one shard only, so duplicates are ok in it
                     rows = self.duplicates.mark(rows)
                 missed += [row for row in rows if not row.ok]
-            yield kind, sorted(missed, key=lambda row: (row.key, row.path))
+            yield kind, sorted(missed, key=lambda row: (row.source_id, *row.slot[1:], row.path))
 
     def variations(self) -> Iterator[tuple[str, list[Variation]]]:
         """Each source's variations, sorted; one source at a time is in memory."""
@@ -150,7 +150,7 @@ class _RejectedWriter:
 
 
 def _manifest_row(row: Variation) -> dict[str, Any]:
-    assert row.image is not None, f"{row.key} is ok but has no image"
+    assert row.image is not None, f"{row} is ok but has no image"
     width, height = (int.from_bytes(row.image[at : at + 4], "big") for at in (16, 20))  # of the PNG's header
     values = {name: getattr(row, name) for name in SCHEMA.names if name not in ("width", "height")}
     pictures = {

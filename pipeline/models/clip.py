@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.models.device import device, dtype_of, quieten
-from pipeline.models.resident import Recent, once
+from pipeline.models.resident import LRUCache, shared_instance
 from pipeline.models.resolve import Model
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Clip:
     model: Any
     processor: Any
     tokenizer: Any
-    _texts: Recent[np.ndarray] = field(default_factory=lambda: Recent(_TEXTS))
+    _texts: LRUCache[np.ndarray] = field(default_factory=lambda: LRUCache(_TEXTS))
     _tokenizing: threading.Lock = field(default_factory=threading.Lock)
 
     def image_features(self, images: np.ndarray) -> np.ndarray:
@@ -58,14 +58,14 @@ class Clip:
 
 def clip(model: Model) -> Clip:
     """The process's CLIP."""
-    return once(("clip", model), lambda: _load(model))
+    return shared_instance(("clip", model), lambda: _load(model))
 
 
 def _load(model: Model) -> Clip:
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
     quieten()
-    folder = model.network()
+    folder = model.network_dir()
     network = CLIPModel.from_pretrained(folder, dtype=dtype_of(model.ref)).to(device()).eval().requires_grad_(False)
     return Clip(network, CLIPImageProcessor.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Scheduler, UserError
 from pipeline.models.device import device, dtype_of, quieten
-from pipeline.models.resident import Recent, once, per_thread
+from pipeline.models.resident import LRUCache, per_thread, shared_instance
 from pipeline.models.resolve import Model
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Denoiser:
     """
 
     pipe: Any
-    _prompts: Recent[torch.Tensor] = field(default_factory=lambda: Recent(_PROMPTS))
-    _latents: Recent[torch.Tensor] = field(default_factory=lambda: Recent(_LATENTS))
+    _prompts: LRUCache[torch.Tensor] = field(default_factory=lambda: LRUCache(_PROMPTS))
+    _latents: LRUCache[torch.Tensor] = field(default_factory=lambda: LRUCache(_LATENTS))
 
     def embed(self, prompts: Sequence[str]) -> torch.Tensor:
         """Prompt embeddings ``[B, L, D]``; each prompt goes through the text encoder once.
@@ -96,7 +96,7 @@ def subject_denoiser(base: Model, controlnet: Model, scheduler: Scheduler) -> De
     def load() -> Any:
         from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 
-        control = ControlNetModel.from_pretrained(controlnet.network(), **_loading(controlnet))
+        control = ControlNetModel.from_pretrained(controlnet.network_dir(), **_loading(controlnet))
         control.controlnet_cond_embedding = embed_once(control.controlnet_cond_embedding)
         return _load_pipeline(StableDiffusionControlNetPipeline, base, controlnet=control)
 
@@ -145,7 +145,7 @@ def pixels_of(images: torch.Tensor) -> Any:
 
 
 def _denoiser(key: tuple[Hashable, ...], load: Callable[[], Any], scheduler: Scheduler) -> Denoiser:
-    shared: Denoiser = once(key, lambda: Denoiser(_frozen(load())))
+    shared: Denoiser = shared_instance(key, lambda: Denoiser(_frozen(load())))
 
     def own() -> Denoiser:
         components = {
@@ -163,7 +163,7 @@ def _denoiser(key: tuple[Hashable, ...], load: Callable[[], Any], scheduler: Sch
 
 def _load_pipeline(kind: Any, model: Model, **components: Any) -> Any:
     arguments = {**_loading(model), **components}
-    return kind.from_pretrained(model.whole_pipeline(), safety_checker=None, requires_safety_checker=False, **arguments)
+    return kind.from_pretrained(model.pipeline_dir(), safety_checker=None, requires_safety_checker=False, **arguments)
 
 
 def _loading(model: Model) -> dict[str, Any]:

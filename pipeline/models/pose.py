@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.config import UserError
 from pipeline.models.device import device
-from pipeline.models.resident import once
+from pipeline.models.resident import shared_instance
 from pipeline.models.resolve import Model
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def detector(model: Model) -> OpenposeDetector:
     """The process's detector (it keeps no state between pictures)."""
-    return once(("pose", model), lambda: _load(model))
+    return shared_instance(("pose", model), lambda: _load(model))
 
 
 def people(finder: OpenposeDetector, image: np.ndarray) -> list[np.ndarray]:
@@ -60,7 +60,7 @@ def _load(model: Model) -> Any:
     if model.ref.kind == "tiny":
         from pipeline.tiny.pose_net import load_body
 
-        body: Any = load_body(model.network())
+        body: Any = load_body(model.network_dir())
     else:
         from controlnet_aux.open_pose.body import Body
 

@@ -14,7 +14,7 @@ _objects: dict[Hashable, Any] = {}
 _local = threading.local()
 
 
-def once(key: Hashable, build: Callable[[], T]) -> T:
+def shared_instance(key: Hashable, build: Callable[[], T]) -> T:
     """The process's object of this key; built at the first call, while other threads wait.
 
     One lock for all keys: importing torch and friends from several threads at once is slow and not always safe.
@@ -34,7 +34,7 @@ def per_thread(key: Hashable, build: Callable[[], T]) -> T:
     return objects[key]
 
 
-class Recent(Generic[T]):
+class LRUCache(Generic[T]):
     """The last ``size`` results of a computation, shared by threads."""
 
     def __init__(self, size: int) -> None:

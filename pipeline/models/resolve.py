@@ -81,11 +81,11 @@ class Model:
             ) from error
         return Path(found) / prefix
 
-    def network(self) -> Path:
+    def network_dir(self) -> Path:
         """The folder of a single network: its weights (of the variant), configuration and vocabulary."""
         return self.folder("*.json", "*.txt", self._weights)
 
-    def whole_pipeline(self) -> Path:
+    def pipeline_dir(self) -> Path:
         """The folder of a diffusers pipeline, a subfolder per network; other formats of the same weights stay away."""
         return self.folder("model_index.json", "*/*.json", "*/*.txt", f"*/{self._weights}")
 

@@ -1,23 +1,72 @@
-"""Segment Anything: a ``SamPredictor`` per thread around one resident ``Sam``."""
+"""Segment Anything: where a posed figure is, by a ``SamPredictor`` per thread around one resident ``Sam``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.config import UserError
+import numpy as np
+
+from pipeline.config import MaskSettings, UserError
+from pipeline.imaging.components import clean_mask
+from pipeline.imaging.keypoints import box_of
 from pipeline.models.device import device
-from pipeline.models.resident import once, per_thread
+from pipeline.models.resident import per_thread, shared_instance
 from pipeline.models.resolve import Model
 
 if TYPE_CHECKING:
     from segment_anything import SamPredictor
 
 
+class Segmentation(NamedTuple):
+    """A figure in a picture.
+
+    Attributes:
+        mask: bool ``[H, W]``.
+        score: SAM's predicted IoU, 0..1.
+    """
+
+    mask: np.ndarray
+    score: float
+
+
+def segment(model: Model, image: np.ndarray, pose: np.ndarray, settings: MaskSettings) -> Segmentation:
+    """The figure of a pose: SAM prompted with the keypoints and a box around them; the best of its three masks.
+
+    Args:
+        model: The SAM.
+        image: ``[H, W, 3]`` uint8 RGB.
+        pose: ``[18, 3]``: x, y in 0..1, confidence; at least one keypoint must be there.
+        settings: Of the box and of the cleaning.
+    """
+    import torch
+
+    points = pose[pose[:, 2] > 0, :2] * image.shape[1::-1]
+    sam = predictor(model)
+    with torch.inference_mode():
+        sam.set_image(image)
+        masks, scores, _ = sam.predict(
+            point_coords=points,
+            point_labels=np.ones(len(points), int),
+            box=_prompt_box(pose, settings.box_margin) * np.tile(image.shape[1::-1], 2),
+            multimask_output=True,
+        )
+    best = int(scores.argmax())
+    mask = clean_mask(masks[best], settings.max_hole, settings.max_island)
+    return Segmentation(mask, float(np.clip(scores[best], 0, 1)))  # SAM regresses it, and may go a little beyond
+
+
+def _prompt_box(pose: np.ndarray, share: float) -> np.ndarray:
+    """``[x0, y0, x1, y1]`` in 0..1 around the keypoints, with the margin that flesh and clothes need."""
+    box = box_of(pose)
+    margin = share * max(box[2] - box[0], box[3] - box[1])
+    return np.clip(box + np.array([-margin, -margin, margin, margin]), 0, 1)
+
+
 def predictor(model: Model) -> SamPredictor:
     """This thread's predictor (it remembers the picture that it was given)."""
     from segment_anything import SamPredictor
 
-    sam = once(("sam", model), lambda: _load(model))
+    sam = shared_instance(("sam", model), lambda: _load(model))
     return per_thread(("sam", model), lambda: SamPredictor(sam))
 
 
@@ -27,7 +76,7 @@ def _load(model: Model) -> Any:
     if model.ref.kind == "tiny":
         from pipeline.tiny.sam import build_sam
 
-        sam = build_sam(model.network())
+        sam = build_sam(model.network_dir())
     else:
         import torch
         from segment_anything import sam_model_registry

@@ -1,4 +1,4 @@
-"""Between ``sources`` and ``poses``: no picture twice in a dataset.
+"""The barrier between ``sources`` and ``poses``: no picture twice in a dataset.
 
 Not a stage: it looks at all sources at once. It needs only their hashes, takes seconds for 100,000 of them, and is done
 anew each time rather than stored.
@@ -20,6 +20,10 @@ class Duplicates:
     """Which sources are left out; ``found`` maps a path to the reason and the path that it duplicates."""
 
     found: dict[str, tuple[Reason, str]] = field(default_factory=dict)
+
+    def among(self, paths: Iterable[str]) -> Duplicates:
+        """Those of a few sources alone."""
+        return Duplicates({path: self.found[path] for path in paths if path in self.found})
 
     def mark(self, rows: Sequence[Source]) -> list[Source]:
         """The rows with the duplicates among them rejected; ``detail`` names the source that is kept."""

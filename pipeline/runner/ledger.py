@@ -6,6 +6,7 @@ about progress anywhere. Its rows stand in one row group per source, so that one
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
@@ -53,6 +54,12 @@ class Fragment:
         return sum(self.counts.values())
 
 
+@functools.cache
+def shared_ledger(root: str) -> Ledger:
+    """The process's ledger of this root: its index of fragments is made once, for all tasks."""
+    return Ledger(root)
+
+
 class Ledger:
     """The fragments of one run below ``root`` (``<work>/<run>``, a folder or URL). Safe to use from threads."""
 
@@ -90,7 +97,7 @@ class Ledger:
         self, rows: Sequence[Row], kind: type[Row], *, stage: str, shard: str, key: str, settings: str
     ) -> Fragment:
         """Writes a fragment atomically; rows of one source must stand together."""
-        groups = [(source, list(group)) for source, group in groupby(rows, key=lambda row: row.about)]
+        groups = [(source, list(group)) for source, group in groupby(rows, key=lambda row: row.slot[0])]
         fragment = Fragment(
             path=self._path(stage, shard, key),
             stage=stage,
@@ -122,20 +129,6 @@ class Ledger:
         """The rows of one of ``fragment.sources``."""
         groups = [number for number, name in enumerate(fragment.sources) if name == source]
         return self._read(fragment, kind, leaving_out, lambda file, names: file.read_row_groups(groups, columns=names))
-
-    def stale(self, current: Iterable[Fragment]) -> list[Fragment]:
-        """Fragments of the stages of ``current`` that are not among them: of other settings, inputs or shard sizes."""
-        kept = list(current)
-        paths = {fragment.path for fragment in kept}
-        found = [f for stage in sorted({f.stage for f in kept}) for f in self.fragments(stage)]
-        return [fragment for fragment in found if fragment.path not in paths]
-
-    def remove(self, fragments: Iterable[Fragment]) -> None:
-        """Deletes fragments, and forgets them."""
-        for fragment in fragments:
-            store.remove(fragment.path)
-            with self._lock:
-                self._index.pop(fragment.stage, None)
 
     def _path(self, stage: str, shard: str, key: str) -> str:
         return f"{self.root}/{stage}/{shard}-{key[:16]}.parquet"

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pipeline import ids
 from pipeline.records import Row, Status
-from pipeline.runner import events
+from pipeline.runner.events import Progress
 from pipeline.runner.ledger import Fragment, Ledger
 from pipeline.stages.base import Stage
 
-logger = logging.getLogger(__name__)
+Report = Callable[[Progress], None]
+Slot = tuple[str, ...]
 _PREFERENCE = (Status.OK, Status.REJECTED, Status.FAILED)
 
 
 class Cancelled(Exception):
-    """The build was asked to stop; what was finished stays finished."""
+    """The build was asked to stop; what was finished stays finished. Raised by an engine's report."""
+
+
+def silent(progress: Progress) -> None:
+    """A report to nobody."""
+
+
+def done_before(
+    stage: Stage, input_digest: str, shard: str, ledger: Ledger, retry: Literal["failed", "rejected"] | None
+) -> Fragment | None:
+    """The finished fragment of a stage and shard, if there is one with no row to try again."""
+    found = ledger.find(stage.name, shard, ids.digest([_settings(stage), input_digest]))
+    return None if found and retry and found.counts.get(retry) else found
 
 
 def run_stage(
@@ -31,7 +43,7 @@ def run_stage(
     ledger: Ledger,
     *,
     retry: Literal["failed", "rejected"] | None = None,
-    cancel: threading.Event | None = None,
+    report: Report = silent,
 ) -> Fragment:
     """Makes sure that a stage is done for a shard.
 
@@ -42,21 +54,17 @@ def run_stage(
         shard: Its name.
         ledger: Where the run's fragments are.
         retry: Do rows with this status again. A rejected slot goes on with the attempt after its last.
-        cancel: When set, the stage stops after the row at hand.
+        report: Told of the progress after each row. What it raises stops the stage, and no fragment is written.
 
     Returns:
         The fragment: found, or written just now with one row for each slot, in the order of ``stage.expand``.
-
-    Raises:
-        Cancelled: ``cancel`` was set.
     """
-    settings = ids.digest([stage.name, stage.version, stage.settings()])
-    key = ids.digest([settings, input_digest])
-    done = ledger.find(stage.name, shard, key)
-    if done and not (retry and done.counts.get(retry)):
-        _report(stage, shard, done.total, Counter(done.counts), reused=done.total, finished=True)
+    tell = partial(_tell, report, stage.name, shard)
+    if done := done_before(stage, input_digest, shard, ledger, retry):
+        tell(Counter(done.counts), done.total, done.total, finished=True)
         return done
 
+    settings = _settings(stage)
     slots = {slot.slot: slot for slot in stage.expand([row for row in rows() if row.ok])}
     digests = {name: ids.slot_digest(slot) for name, slot in slots.items()}
     finished = _reusable(stage, ledger, settings, slots, digests)
@@ -71,33 +79,36 @@ def run_stage(
 
     reused = len(finished)
     counts = Counter(str(row.status) for row in finished.values())
-    _report(stage, shard, len(slots), counts, reused)
-    if todo:
-        for row in stage.process(todo):
-            if row.slot not in slots or row.slot in finished:
-                raise RuntimeError(f"stage {stage.name} gave back a row that it was not asked for: {row.slot}")
-            assert type(row) is stage.row, f"stage {stage.name} gives {type(row).__name__}, not {stage.row.__name__}"
-            finished[row.slot] = dataclasses.replace(row, slot_digest=digests[row.slot])
-            counts[str(row.status)] += 1
-            _report(stage, shard, len(slots), counts, reused)
-            if cancel and cancel.is_set():
-                raise Cancelled(f"{stage.name} {shard}")
-    missing = next((name for name in slots if name not in finished), None)
+    tell(counts, len(slots), reused)
+    for row in stage.process(todo) if todo else ():
+        if row.slot not in slots or row.slot in finished:
+            raise RuntimeError(f"stage {stage.name} gave back a row that it was not asked for: {row}")
+        assert type(row) is stage.row, f"stage {stage.name} gives {type(row).__name__}, not {stage.row.__name__}"
+        finished[row.slot] = dataclasses.replace(row, slot_digest=digests[row.slot])
+        counts[str(row.status)] += 1
+        tell(counts, len(slots), reused)
+    missing = next((slot for name, slot in slots.items() if name not in finished), None)
     if missing is not None:
         raise RuntimeError(f"stage {stage.name} gave back no row for {missing}")
 
     in_order = [finished[name] for name in slots]
+    key = ids.digest([settings, input_digest])
     fragment = ledger.write(in_order, stage.row, stage=stage.name, shard=shard, key=key, settings=settings)
-    _report(stage, shard, fragment.total, counts, reused, finished=True)
+    tell(counts, fragment.total, reused, finished=True)
     return fragment
 
 
+def _settings(stage: Stage) -> str:
+    """Digest of all that a stage's results depend on besides the input."""
+    return ids.digest([stage.name, stage.version, stage.settings()])
+
+
 def _reusable(
-    stage: Stage, ledger: Ledger, settings: str, slots: dict[str, Any], digests: dict[str, str]
-) -> dict[str, Row]:
+    stage: Stage, ledger: Ledger, settings: str, slots: dict[Slot, Any], digests: dict[Slot, str]
+) -> dict[Slot, Row]:
     """Finished rows of earlier fragments whose slot has the same digest now; the better outcome where there are two."""
-    found: dict[str, Row] = {}
-    for fragment in ledger.earlier(stage.name, settings, {slot.about for slot in slots.values()}):
+    found: dict[Slot, Row] = {}
+    for fragment in ledger.earlier(stage.name, settings, {name[0] for name in slots}):
         for row in ledger.read(fragment, stage.row):
             if digests.get(row.slot) != row.slot_digest:
                 continue
@@ -118,10 +129,19 @@ def _next_attempt(slot: Any, last: Row) -> Any:
     return dataclasses.replace(slot, **{slot.ATTEMPT: getattr(last, slot.ATTEMPT) + 1})
 
 
-def _report(stage: Stage, shard: str, total: int, counts: Counter[str], reused: int, *, finished: bool = False) -> None:
-    events.emit(
-        events.Progress(
-            stage=stage.name,
+def _tell(
+    report: Report,
+    stage: str,
+    shard: str,
+    counts: Counter[str],
+    total: int,
+    reused: int,
+    *,
+    finished: bool = False,
+) -> None:
+    report(
+        Progress(
+            stage=stage,
             shard=shard,
             done=sum(counts.values()),
             total=total,

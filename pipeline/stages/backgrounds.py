@@ -46,10 +46,6 @@ class InpaintBackgrounds:
     name: ClassVar[str] = "inpaint_backgrounds"
     version: ClassVar[int] = 2
     row: ClassVar[type[Variation]] = Variation
-    adds: ClassVar[tuple[str, ...]] = (
-        "variation_id", "background_id", "background_prompt", "prompt", "negative_prompt", "background_seed", "attempt",
-        "image", "sha256", "phash",
-    )  # fmt: skip
 
     @property
     def batch_size(self) -> int:

@@ -27,7 +27,6 @@ class Stage(Protocol):
         name: Folder of its fragments, e.g. ``subjects``.
         version: Raised by hand when the stage's code changes what comes out; part of the ledger's key.
         row: The row type that it gives out.
-        adds: The columns that it adds to its input rows.
     """
 
     # Read-only, so that a stage may have them as class variables or, if it is put together, as fields.
@@ -37,8 +36,6 @@ class Stage(Protocol):
     def version(self) -> int: ...
     @property
     def row(self) -> type[Row]: ...
-    @property
-    def adds(self) -> tuple[str, ...]: ...
 
     def expand(self, rows: Sequence[Any]) -> list[Any]:
         """The slots to fill: blank rows of type ``row`` from ``ok`` input rows; cheap, needs no model."""
@@ -66,7 +63,7 @@ def guarded(batch: Sequence[In], work: Callable[[Sequence[In]], Sequence[Out]]) 
         raise
     except Exception as error:  # any library error becomes data here; KeyboardInterrupt passes
         if len(batch) == 1:
-            logger.warning("%s failed: %s", batch[0].key, error)
+            logger.warning("%s failed: %s", batch[0], error)
             yield batch[0].fail(error)
             return
     for row in batch:
@@ -77,7 +74,7 @@ def batches(rows: Iterable[In], size: int) -> Iterator[list[In]]:
     """Consecutive batches of at most ``size`` rows that never mix two sources."""
     batch: list[In] = []
     for row in rows:
-        if batch and (len(batch) == size or _source(row) != _source(batch[0])):
+        if batch and (len(batch) == size or row.slot[0] != batch[0].slot[0]):
             yield batch
             batch = []
         batch.append(row)
@@ -88,7 +85,3 @@ def batches(rows: Iterable[In], size: int) -> Iterator[list[In]]:
 def joined(*prompts: str) -> str:
     """Prompts as one, comma between; empty ones are left out."""
     return ", ".join(prompt for prompt in prompts if prompt)
-
-
-def _source(row: Row) -> str:
-    return row.key.split("/", 1)[0]

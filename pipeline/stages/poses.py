@@ -44,7 +44,6 @@ class FindPoses:
     name: ClassVar[str] = "poses"
     version: ClassVar[int] = 1
     row: ClassVar[type[Posed]] = Posed
-    adds: ClassVar[tuple[str, ...]] = ("pose_id", "split", "keypoints", "control")
 
     def expand(self, rows: Sequence[Source]) -> list[Posed]:
         return [row.grow(Posed, split=ids.split_of(row.source_id, self.seed, self.splits)) for row in rows]

@@ -39,7 +39,6 @@ class JudgeSubjects:
 
     name: ClassVar[str] = "judge_subjects"
     version: ClassVar[int] = 1
-    adds: ClassVar[tuple[str, ...]] = ("pose_score", "people", "clip_t_subject")
 
     def process(self, rows: Sequence[Subject]) -> list[Subject]:
         from pipeline.models.clip import clip
@@ -122,7 +121,6 @@ class JudgeVariations:
 
     name: ClassVar[str] = "judge_variations"
     version: ClassVar[int] = 1
-    adds: ClassVar[tuple[str, ...]] = ("clip_t_background", "subject_kept")
 
     def process(self, rows: Sequence[Variation]) -> list[Variation]:
         from pipeline.models.clip import clip

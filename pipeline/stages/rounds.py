@@ -38,8 +38,6 @@ class Generator(Protocol):
     @property
     def row(self) -> type[Row]: ...
     @property
-    def adds(self) -> tuple[str, ...]: ...
-    @property
     def batch_size(self) -> int: ...
     def expand(self, rows: Sequence[Any]) -> list[Any]: ...
     def settings(self) -> dict[str, Any]: ...
@@ -60,8 +58,6 @@ class Step(Protocol):
     def name(self) -> str: ...
     @property
     def version(self) -> int: ...
-    @property
-    def adds(self) -> tuple[str, ...]: ...
     def settings(self) -> dict[str, Any]: ...
 
     def process(self, rows: Sequence[Any]) -> Sequence[Any]:
@@ -103,10 +99,6 @@ class Rounds:
     def row(self) -> type[Row]:
         return self.generate.row
 
-    @property
-    def adds(self) -> tuple[str, ...]:
-        return (*self.generate.adds, *(name for step in self.steps for name in step.adds))
-
     def expand(self, rows: Sequence[Any]) -> list[Any]:
         return self.generate.expand(rows)
 
@@ -118,7 +110,7 @@ class Rounds:
     def process(self, rows: Sequence[Any]) -> Iterator[Any]:
         """One row for each slot, as soon as its outcome is settled."""
         ready: deque[_Batch] = deque()
-        for _, slots in groupby(rows, key=lambda row: row.about):
+        for _, slots in groupby(rows, key=lambda row: row.slot[0]):
             ready.extend(_Source(self).round(list(slots)))
         judged: deque[tuple[_Batch, Future[list[Any]]]] = deque()
         second = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-judge")
@@ -143,7 +135,7 @@ class Rounds:
         except Exception as error:  # any library error becomes data, see guarded()
             if len(rows) > 1:
                 return [part for row in rows for part in self._generated([row])]
-            logger.warning("%s failed: %s", rows[0].key, error)
+            logger.warning("%s failed: %s", rows[0], error)
             return [([rows[0].fail(error)], None)]
 
     def _judged(self, batch: _Batch, made: list[tuple[list[Any], Any]]) -> list[Any]:
@@ -152,8 +144,8 @@ class Rounds:
         for part, pictures in made:
             rows += part if pictures is None else self._finished(part, pictures)
         for step in self.steps:
-            done = {row.key: row for row in guarded([row for row in rows if row.ok], step.process)}
-            rows = [done.get(row.key, row) for row in rows]
+            done = {row.slot: row for row in guarded([row for row in rows if row.ok], step.process)}
+            rows = [done.get(row.slot, row) for row in rows]
         if self.siblings:
             for place, row in enumerate(rows):
                 if row.ok:
@@ -167,7 +159,7 @@ class Rounds:
         except Exception as error:  # as above
             if len(rows) > 1:
                 return [r for i, row in enumerate(rows) for r in self._finished([row], pictures[i : i + 1])]
-            logger.warning("%s failed: %s", rows[0].key, error)
+            logger.warning("%s failed: %s", rows[0], error)
             return [rows[0].fail(error)]
 
 
@@ -182,7 +174,7 @@ class _Source:
     """Where one source stands.
 
     Attributes:
-        slots: The blank rows, by key, as they came.
+        slots: The blank rows, by slot, as they came.
         attempt: Rounds done.
         open: Batches of this round without a verdict.
         missed: Rows rejected in this round.
@@ -190,7 +182,7 @@ class _Source:
     """
 
     stage: Rounds
-    slots: dict[str, Any] = field(default_factory=dict)
+    slots: dict[tuple[str, ...], Any] = field(default_factory=dict)
     attempt: int = 0
     open: int = 0
     missed: list[Any] = field(default_factory=list)
@@ -198,7 +190,7 @@ class _Source:
 
     def round(self, slots: list[Any]) -> list[_Batch]:
         """The batches of a round over these slots."""
-        self.slots = {slot.key: slot for slot in slots}
+        self.slots = {slot.slot: slot for slot in slots}
         made = [_Batch(self, rows) for rows in batches(slots, self.stage.generate.batch_size)]
         self.open = len(made)
         return made
@@ -220,4 +212,4 @@ class _Source:
     def _next(self, row: Any) -> Any:
         """The row's slot with the attempt after the row's."""
         name = row.ATTEMPT
-        return replace(self.slots[row.key], **{name: getattr(row, name) + 1})
+        return replace(self.slots[row.slot], **{name: getattr(row, name) + 1})

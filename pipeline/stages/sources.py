@@ -34,9 +34,6 @@ class Sources:
     name: ClassVar[str] = "sources"
     version: ClassVar[int] = 1
     row: ClassVar[type[Source]] = Source
-    adds: ClassVar[tuple[str, ...]] = (
-        "source_id", "source_image", "frame", "source_width", "source_height", "source_phash"
-    )  # fmt: skip
 
     @classmethod
     def of(cls, settings: SourceSettings) -> Sources:

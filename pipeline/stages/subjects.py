@@ -44,9 +44,6 @@ class GenerateSubjects:
     name: ClassVar[str] = "generate_subjects"
     version: ClassVar[int] = 1
     row: ClassVar[type[Subject]] = Subject
-    adds: ClassVar[tuple[str, ...]] = (
-        "subject_id", "subject_prompt", "subject_negative_prompt", "subject_seed", "subject_attempt", "subject_image"
-    )  # fmt: skip
 
     @property
     def batch_size(self) -> int:

@@ -72,7 +72,7 @@ def load_diffusion(model: Model) -> Diffusion:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     quieten()
-    folder = model.whole_pipeline()
+    folder = model.pipeline_dir()
     loading = {"dtype": dtype_of(model.ref), "variant": model.ref.variant}
     networks = [
         kind.from_pretrained(folder, subfolder=name, **loading).to(device()).eval().requires_grad_(False)

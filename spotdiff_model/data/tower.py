@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import UserError
 from pipeline.models.device import device, dtype_of, quieten
-from pipeline.models.resident import once
+from pipeline.models.resident import shared_instance
 from pipeline.models.resolve import Model
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def tower(config: EncoderConfig, models_root: str | None = None) -> Tower:
         UserError: It is not on this machine, or not the one that the config describes.
     """
     model = Model(config.models.clip, models_root)
-    network, processor = once(("clip tower", model), lambda: _load(model))
+    network, processor = shared_instance(("clip tower", model), lambda: _load(model))
     channels, grid, _ = tower_shape(network.config)
     if (channels, grid) != (config.channels, config.grid):
         raise UserError(
@@ -73,7 +73,7 @@ def _load(model: Model) -> tuple[Any, Any]:
     from transformers import CLIPImageProcessor, CLIPModel
 
     quieten()
-    folder = model.network()
+    folder = model.network_dir()
     # a whole CLIP (as hubs have it) is loaded in full: its text half would be reported as unexpected
     network = CLIPModel.from_pretrained(folder, dtype=dtype_of(model.ref)).vision_model
     return network.to(device()).eval().requires_grad_(False), CLIPImageProcessor.from_pretrained(folder)

@@ -60,8 +60,8 @@ def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) 
     Raises:
         UserError: A layer that CLIP does not have.
     """
-    clip = AutoConfig.from_pretrained(Model(profile.models.clip, config.models_root).network())
-    base = Model(profile.models.base, config.models_root).whole_pipeline()
+    clip = AutoConfig.from_pretrained(Model(profile.models.clip, config.models_root).network_dir())
+    base = Model(profile.models.base, config.models_root).pipeline_dir()
     text = AutoConfig.from_pretrained(base, subfolder="text_encoder")
     channels, grid, count = tower_shape(getattr(clip, "vision_config", clip))
     layers = config.layers or default_layers(count)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,8 +14,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
-from flows.engines import LocalEngine
-from pipeline.runner.engine import Chain, Step
+from flows.engines.local import LocalEngine
+from pipeline.runner.engine import Chain
 from pipeline.runner.ledger import Fragment
 from pipeline.runner.plan import Shard
 
@@ -29,8 +31,19 @@ def fragment(stage: str, shard: str, before: Fragment | None) -> Fragment:
     )
 
 
+@dataclass(frozen=True)
+class FakeTask:
+    """Looks to an engine like a :class:`~pipeline.runner.task.StageTask`."""
+
+    name: str
+    work: Callable[[Shard, Fragment | None], Fragment]
+
+    def run(self, shard: Shard, before: Fragment | None, report: Any) -> Fragment:
+        return self.work(shard, before)
+
+
 class Watch:
-    """Steps that note how many of them and how many shards are under way."""
+    """Tasks that note how many of them and how many shards are under way."""
 
     def __init__(self, seconds: float = 0.01) -> None:
         self.seconds, self.lock = seconds, threading.Lock()
@@ -38,7 +51,7 @@ class Watch:
         self.threads: set[int] = set()
         self.started: dict[str, list[str]] = defaultdict(list)
 
-    def step(self, name: str, last: str = "c") -> Step:
+    def task(self, name: str, last: str = "c") -> FakeTask:
         def run(shard: Shard, before: Fragment | None) -> Fragment:
             with self.lock:
                 self.running += 1
@@ -52,17 +65,17 @@ class Watch:
                 self.running -= 1
             return fragment(name, shard.name, before)
 
-        return Step(name, run)
+        return FakeTask(name, run)
 
 
-def in_flow(engine: LocalEngine, steps: list[Step], shards: list[Shard] = SHARDS) -> tuple[list[Chain], Any]:
+def in_flow(engine: LocalEngine, tasks: list[FakeTask], shards: list[Shard] = SHARDS) -> tuple[list[Chain], Any]:
     """Runs the engine in a flow; gives the chains and the flow run's id."""
 
     @flow(name="engine-test")
     def run() -> tuple[list[Chain], Any]:
         from prefect.runtime import flow_run
 
-        return engine(shards, steps), flow_run.id
+        return engine(shards, tasks), flow_run.id
 
     return run()
 
@@ -70,7 +83,7 @@ def in_flow(engine: LocalEngine, steps: list[Step], shards: list[Shard] = SHARDS
 def test_every_shard_goes_through_the_steps_in_order_on_a_few_threads() -> None:
     watch = Watch()
     engine = LocalEngine(workers=2, cancel=threading.Event())
-    chains, _ = in_flow(engine, [watch.step(name) for name in "abc"])
+    chains, _ = in_flow(engine, [watch.task(name) for name in "abc"])
     assert [chain[-1].key for chain in chains] == [f"/a:{s.name}/b:{s.name}/c:{s.name}" for s in SHARDS]
     assert all(len(chain) == 3 for chain in chains)
     assert watch.most_running == len(watch.threads) == 2
@@ -79,13 +92,13 @@ def test_every_shard_goes_through_the_steps_in_order_on_a_few_threads() -> None:
 def test_only_a_window_of_shards_is_under_way() -> None:
     watch = Watch()
     engine = LocalEngine(workers=2, cancel=threading.Event())
-    in_flow(engine, [watch.step(name) for name in "abc"])
+    in_flow(engine, [watch.task(name) for name in "abc"])
     assert watch.most_shards <= engine.window == 3
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_shards_than_workers(count: int) -> None:
-    chains, _ = in_flow(LocalEngine(3, threading.Event()), [Watch().step("a", "a")], SHARDS[:count])
+    chains, _ = in_flow(LocalEngine(3, threading.Event()), [Watch().task("a", "a")], SHARDS[:count])
     assert [len(chain) for chain in chains] == [1] * count
 
 
@@ -94,7 +107,7 @@ def test_without_steps_there_is_nothing_to_do() -> None:
 
 
 def test_prefect_shows_each_task_by_stage_and_shard() -> None:
-    _, run_id = in_flow(LocalEngine(2, threading.Event()), [Watch().step(name) for name in "ab"], SHARDS[:2])
+    _, run_id = in_flow(LocalEngine(2, threading.Event()), [Watch().task(name) for name in "ab"], SHARDS[:2])
     wanted = {"a 000000", "a 000001", "b 000000", "b 000001"}
     of_this_run = TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[run_id]))
     names: set[str] = set()
@@ -112,9 +125,9 @@ def test_an_error_stops_the_other_threads_and_comes_out_as_it_is() -> None:
     def broken(shard: Shard, before: Fragment | None) -> Fragment:
         if shard.name == "000003":
             raise LookupError("no such thing")
-        return watch.step("a", "a").run(shard, before)
+        return watch.task("a", "a").run(shard, before)
 
     with pytest.raises(LookupError, match="no such thing"):
-        in_flow(LocalEngine(2, cancel), [Step("a", broken)])
+        in_flow(LocalEngine(2, cancel), [FakeTask("a", broken)])
     assert cancel.is_set()
     assert len(watch.started) < len(SHARDS)

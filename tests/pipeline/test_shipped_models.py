@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from pipeline.config import build_config
+from pipeline.manifest.finish import build_manifest
+from pipeline.manifest.outcome import Outcome
 from pipeline.manifest.read import Manifest
 from pipeline.records import Variation
 from pipeline.runner.build import open_build
-from pipeline.runner.engine import Chain, Engine, Step, in_turn, through
+from pipeline.runner.engine import Chain, Engine, in_turn, through
 from pipeline.runner.ledger import Ledger
-from pipeline.runner.outcome import Outcome
 from pipeline.runner.plan import Shard
+from pipeline.runner.task import StageTask
 from tinyworld.world.export import export
 
 pytestmark = pytest.mark.usefixtures("weights")
@@ -28,9 +30,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(tmp_path_factory.mktemp("world"), count=3, seed=930_000, size=128)
 
 
-def threads(shards: Sequence[Shard], steps: Sequence[Step]) -> list[Chain]:
+def threads(shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda shard: through(shard, steps), shards))
+        return list(pool.map(lambda shard: through(shard, tasks), shards))
 
 
 def run(world: Path, work: Path, engine: Engine = in_turn, **changes: Any) -> Outcome:
@@ -43,7 +45,7 @@ def run(world: Path, work: Path, engine: Engine = in_turn, **changes: Any) -> Ou
         "backgrounds": 3,
         **changes,
     }
-    return open_build(build_config(**told)).run(engine)
+    return build_manifest(open_build(build_config(**told)), engine)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def built(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcom
 def variations(outcome: Outcome, work: Path) -> dict[str, Variation]:
     """The fragments' rows, by key."""
     ledger = Ledger(str(work / "work" / Path(outcome.manifest).stem))
-    return {row.key: row for part in ledger.fragments("variations") for row in ledger.read(part, Variation)}
+    return {str(row): row for part in ledger.fragments("variations") for row in ledger.read(part, Variation)}
 
 
 def test_most_slots_are_filled_with_all_scores(built: tuple[Outcome, Path]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import ids
-from pipeline.config import BuildConfig, Splits, load_profile
+from pipeline.config import Splits, build_config, load_profile
 from pipeline.imaging.phash import phash
 from pipeline.imaging.png import from_png, to_png
 from pipeline.inputs.listing import list_sources
@@ -55,7 +55,6 @@ class ToyPoses:
     name: ClassVar[str] = "poses"
     version: ClassVar[int] = 1
     row: ClassVar[type[Row]] = Posed
-    adds: ClassVar[tuple[str, ...]] = ("pose_id", "split", "keypoints", "control")
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -88,7 +87,6 @@ class ToySubjects:
     name: ClassVar[str] = "subjects"
     version: ClassVar[int] = 1
     row: ClassVar[type[Row]] = Subject
-    adds: ClassVar[tuple[str, ...]] = ("subject_image", "mask")
 
     def settings(self) -> dict[str, Any]:
         return {"count": self.count, "rejects": self.rejects}
@@ -104,9 +102,9 @@ class ToySubjects:
 
     def process(self, rows: Sequence[Subject]) -> Iterator[Subject]:
         for row in rows:
-            self.calls.append(row.key)
+            self.calls.append(str(row))
             seed = ids.seed_for(row.source_id, self.name, row.subject_id, "", row.subject_attempt, 0)
-            if self.fails and _hash(row.key) % self.fails == 0 and Path(self.broken).exists():
+            if self.fails and _hash(str(row)) % self.fails == 0 and Path(self.broken).exists():
                 yield row.fail("ConnectionError: the model went away")
                 continue
             mask = Image.new("L", (SIZE, SIZE))
@@ -135,7 +133,6 @@ class ToyVariations:
     name: ClassVar[str] = "variations"
     version: ClassVar[int] = 1
     row: ClassVar[type[Row]] = Variation
-    adds: ClassVar[tuple[str, ...]] = ("image",)
 
     def settings(self) -> dict[str, Any]:
         return {"count": self.count, "rejects": self.rejects}
@@ -155,7 +152,7 @@ class ToyVariations:
 
     def process(self, rows: Sequence[Variation]) -> Iterator[Variation]:
         for row in rows:
-            self.calls.append(row.key)
+            self.calls.append(str(row))
             time.sleep(self.seconds)
             seed = ids.seed_for(row.source_id, self.name, row.subject_id, row.background_id, row.attempt, 0)
             image = to_png(picture(seed))
@@ -195,7 +192,7 @@ def build(
     subjects, variations = stages[1], stages[2]
     assert isinstance(subjects, ToySubjects)
     assert isinstance(variations, ToyVariations)
-    config = BuildConfig(
+    config = build_config(
         sources=(str(sources),), manifest=str(manifest), subjects=subjects.count, backgrounds=variations.count
     )
     ledger = Ledger(f"{work}/{config.run}")

@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from pipeline.models.resident import Recent, once, per_thread
+from pipeline.models.resident import LRUCache, per_thread, shared_instance
 
 
 def test_once_builds_once_though_many_threads_ask() -> None:
@@ -18,10 +18,10 @@ def test_once_builds_once_though_many_threads_ask() -> None:
         return object()
 
     with ThreadPoolExecutor(8) as pool:
-        objects = list(pool.map(lambda _: once("test_once", build), range(8)))
+        objects = list(pool.map(lambda _: shared_instance("test_once", build), range(8)))
     assert len(built) == 1
     assert len(set(map(id, objects))) == 1
-    assert once("test_once/other", object) is not objects[0]
+    assert shared_instance("test_once/other", object) is not objects[0]
 
 
 def test_a_build_that_fails_is_tried_again() -> None:
@@ -30,11 +30,11 @@ def test_a_build_that_fails_is_tried_again() -> None:
 
     for _ in range(2):
         try:
-            once("test_fail", fail)
+            shared_instance("test_fail", fail)
         except OSError:
             continue
         raise AssertionError
-    assert once("test_fail", lambda: 7) == 7
+    assert shared_instance("test_fail", lambda: 7) == 7
 
 
 def test_per_thread_gives_each_thread_its_own() -> None:
@@ -51,7 +51,7 @@ def test_per_thread_gives_each_thread_its_own() -> None:
 
 
 def test_recent_keeps_the_last_used() -> None:
-    recent: Recent[str] = Recent(2)
+    recent: LRUCache[str] = LRUCache(2)
     made: list[str] = []
 
     def get(key: str) -> str:

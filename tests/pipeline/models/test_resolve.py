@@ -132,7 +132,7 @@ def test_only_what_a_loader_reads_is_fetched(monkeypatch: pytest.MonkeyPatch, va
 
     fetched: list[str] = []
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    Model(HUB.model_copy(update={"variant": variant})).whole_pipeline()
+    Model(HUB.model_copy(update={"variant": variant})).pipeline_dir()
     dot = f".{variant}" if variant else ""
     assert fetched == [
         "model_index.json", "unet/config.json", "tokenizer/merges.txt",

@@ -63,7 +63,7 @@ def test_all_cells_of_all_sheets(built: Built, ledger: Ledger, tmp_path: Path) -
         assert (_cell(sheet, 0, None) == _enlarged(source.source_image or b"")).all()
         assert (_cell(sheet, 1, None) == _enlarged(source.control or b"")).all()
         subjects = [row for row in rows[Subject] if row.source_id == source.source_id]
-        variations = {row.key: row for row in rows[Variation] if isinstance(row, Variation)}
+        variations = {str(row): row for row in rows[Variation] if isinstance(row, Variation)}
         for number, subject in enumerate(subjects):
             assert isinstance(subject, Subject)
             expected: list[bytes | None] = [subject.subject_image, subject.mask] if subject.ok else [None, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,14 @@ import pytest
 from toy_stages import SIZE, ToyVariations, recipe, write_pictures
 
 from pipeline.config import UserError, build_config
+from pipeline.manifest.finish import build_manifest, finish, written
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.validate.manifest import validate
+from pipeline.runner import events
 from pipeline.runner.build import Build, last_config, open_build
-from pipeline.runner.engine import Chain, Step, through
+from pipeline.runner.engine import Chain, through
 from pipeline.runner.plan import Shard
+from pipeline.runner.run_stage import Cancelled
 from pipeline.stages.sources import Sources
 
 
@@ -42,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_build_gives_a_sound_manifest(folder: Path) -> None:
-    outcome = opened(folder).run()
+    outcome = build_manifest(opened(folder))
     assert (outcome.sources, outcome.rows, outcome.problem) == (5, 5 * 3 * 4, None)
     assert outcome.counts == {
         "sources": {"ok": 5},
@@ -59,15 +61,15 @@ def test_shards_and_their_order_do_not_show(folder: Path, shard_size: int) -> No
     def backwards(shards: Any, steps: Any) -> list[Chain]:
         return [through(shard, steps) for shard in reversed(shards)][::-1]
 
-    one = opened(folder).run()
-    other = opened(folder, shard_size=shard_size, work=str(folder / "other")).run(backwards)
+    one = build_manifest(opened(folder))
+    other = build_manifest(opened(folder, shard_size=shard_size, work=str(folder / "other")), backwards)
     assert one.digest == other.digest
 
 
 def test_another_shard_size_computes_nothing_again(folder: Path) -> None:
-    opened(folder).run()
+    build_manifest(opened(folder))
     stages = recipe()
-    outcome = opened(folder, stages, shard_size=3).run()
+    outcome = build_manifest(opened(folder, stages, shard_size=3))
     assert outcome.rows == 60
     assert [stage.calls for stage in stages[1:]] == [[], []]
 
@@ -75,15 +77,15 @@ def test_another_shard_size_computes_nothing_again(folder: Path) -> None:
 def test_looking_computes_and_writes_nothing(folder: Path) -> None:
     stages = recipe()
     build = opened(folder, stages)
-    assert not build.complete(build.look())
+    assert not build.complete(build.scan())
     assert not (folder / "work").exists()
-    build.run()
+    build_manifest(build)
     before = files(folder)
     stages[1].calls.clear()
-    found = build.look()
+    found = build.scan()
     assert build.complete(found)
-    assert build.written(found)
-    assert build.finish(found).rows == 60
+    assert written(build, found)
+    assert finish(build, found).rows == 60
     assert files(folder) == before
     assert stages[1].calls == []
 
@@ -94,8 +96,8 @@ def test_half_a_build_is_seen_as_half(folder: Path) -> None:
 
     build = opened(folder)
     with pytest.raises(AssertionError):
-        build.run(only_the_first)
-    found = build.look()
+        build_manifest(build, only_the_first)
+    found = build.scan()
     assert [len(chain) for chain in found.chains] == [4, 2, 2]
     assert found.counts()[0]["variations"] == {"ok": 24}
     assert not build.complete(found)
@@ -103,28 +105,28 @@ def test_half_a_build_is_seen_as_half(folder: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["v1.parquet", "v1.rejected.parquet"])
 def test_a_lost_manifest_is_written_again_from_the_fragments(folder: Path, lost: str) -> None:
-    first = opened(folder).run()
+    first = build_manifest(opened(folder))
     (folder / "out" / lost).unlink()
     stages = recipe()
     build = opened(folder, stages)
-    again = build.finish(build.look())
+    again = finish(build, build.scan())
     assert again == first
     assert (folder / "out" / lost).exists()
     assert stages[2].calls == []
 
 
 def test_new_sources_make_a_new_manifest(folder: Path) -> None:
-    first = opened(folder).run()
+    first = build_manifest(opened(folder))
     write_pictures(folder / "in", 1, first=90)
     build = opened(folder)
-    assert not build.complete(build.look())
-    second = build.run()
+    assert not build.complete(build.scan())
+    second = build_manifest(build)
     assert (second.rows, second.digest == first.digest) == (72, False)
 
 
 def test_duplicates_are_left_out_and_counted(folder: Path) -> None:
     (folder / "in" / "again.png").write_bytes((folder / "in" / "00002.png").read_bytes())
-    outcome = opened(folder).run()
+    outcome = build_manifest(opened(folder))
     assert outcome.rows == 60
     assert outcome.counts["sources"] == {"ok": 5, "rejected": 1}
     assert outcome.reasons["sources"] == {"duplicate": 1}
@@ -134,24 +136,24 @@ def test_too_many_failures_are_a_problem_and_the_good_rows_are_kept(folder: Path
     broken = folder / "broken"
     broken.touch()
     options = {"subjects": {"fails": 2, "broken": str(broken)}}
-    outcome = opened(folder, recipe(**options)).run()
+    outcome = build_manifest(opened(folder, recipe(**options)))
     failed = outcome.counts["subjects"]["failed"]
     assert failed
     assert outcome.problem is not None
     assert outcome.problem.startswith(f"{failed} of 15 rows of stage subjects failed")
     assert Manifest(outcome.manifest).rows == outcome.rows == (15 - failed) * 4
 
-    assert opened(folder, recipe(**options), max_failure_rate=0.99).run().problem is None
+    assert build_manifest(opened(folder, recipe(**options), max_failure_rate=0.99)).problem is None
 
     broken.unlink()
     retried = recipe(**options)
-    mended = opened(folder, retried, retry="failed").run()
+    mended = build_manifest(opened(folder, retried, retry="failed"))
     assert (mended.rows, mended.problem) == (60, None)
     assert len(retried[1].calls) == failed
 
 
 def test_nothing_accepted_is_a_problem(folder: Path) -> None:
-    outcome = opened(folder, recipe(variations={"rejects": 1})).run()
+    outcome = build_manifest(opened(folder, recipe(variations={"rejects": 1})))
     assert outcome.rows == 0
     assert outcome.problem == f"nothing was accepted (60 degenerate); see {outcome.rejected}"
 
@@ -160,7 +162,7 @@ def test_only_bad_files_is_a_problem_that_names_the_reasons(tmp_path: Path) -> N
     (tmp_path / "in").mkdir()
     for name, data in {"a.jpg": b"", "b.jpg": b"no picture", "c.png": b"neither"}.items():
         (tmp_path / "in" / name).write_bytes(data)
-    outcome = opened(tmp_path).run()
+    outcome = build_manifest(opened(tmp_path))
     assert outcome.problem is not None
     assert "2 unreadable, 1 empty_file" in outcome.problem
 
@@ -168,24 +170,22 @@ def test_only_bad_files_is_a_problem_that_names_the_reasons(tmp_path: Path) -> N
 def test_engines_get_each_stage_by_name_and_each_shard(folder: Path) -> None:
     seen: Counter[tuple[str, str]] = Counter()
 
-    def counting(shards: Any, steps: Any) -> list[Chain]:
-        def counted(step: Step) -> Step:
-            def run(shard: Shard, before: Any) -> Any:
-                seen[step.name, shard.name] += 1
-                return step.run(shard, before)
+    def counting(shards: Any, tasks: Any) -> list[Chain]:
+        def run(shard: Shard) -> Chain:
+            for task in tasks:
+                seen[task.name, shard.name] += 1
+            return through(shard, tasks)
 
-            return replace(step, run=run)
+        return [run(shard) for shard in shards]
 
-        return [through(shard, [counted(step) for step in steps]) for shard in shards]
-
-    opened(folder).run(counting)
+    build_manifest(opened(folder), counting)
     names = ("sources", "poses", "subjects", "variations")
     assert seen == Counter({(name, f"{n:06d}"): 1 for name in names for n in range(3)})
 
 
 def test_the_run_remembers_what_it_was_told(folder: Path) -> None:
     build = opened(folder, recipe(), seed=7, retry="failed")
-    build.run()
+    build_manifest(build)
     told = last_config(build.config.manifest, build.config.work)
     assert told == build.config.model_copy(update={"retry": None})
     with pytest.raises(UserError, match=r"no build of other\.parquet was started"):
@@ -198,22 +198,21 @@ def test_a_name_that_cannot_be_written_is_refused_at_once(folder: Path) -> None:
 
 
 def test_a_cancelled_build_goes_on_where_it_was(folder: Path) -> None:
-    from pipeline.runner import events
-    from pipeline.runner.run_stage import Cancelled
-
-    build = opened(folder)
-
     def stop(news: events.Progress) -> None:
         if news.stage == "variations" and news.shard == "000001":
-            build.cancel.set()
+            raise Cancelled
 
-    with events.listening(stop), pytest.raises(Cancelled):
-        build.run()
+    def stopping(shards: Any, tasks: Any) -> list[Chain]:
+        return [through(shard, tasks, stop) for shard in shards]
+
+    with pytest.raises(Cancelled):
+        build_manifest(opened(folder), stopping)
     before = files(folder)
     stages = recipe()
-    outcome = opened(folder, stages).run()
+    outcome = build_manifest(opened(folder, stages))
     assert (
-        outcome.digest == opened(folder, work=str(folder / "calm"), manifest=str(folder / "calm.parquet")).run().digest
+        outcome.digest
+        == build_manifest(opened(folder, work=str(folder / "calm"), manifest=str(folder / "calm.parquet"))).digest
     )
     assert before.items() <= files(folder).items()
     variations = stages[2]

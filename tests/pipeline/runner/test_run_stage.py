@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +41,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def test_one_row_for_each_slot_in_their_order(ledger: Ledger) -> None:
     rows = _run(ToySubjects(count=3), _posed(2), ledger)
-    assert [row.key for row in rows] == [f"{p.source_id}/train-s{n}" for p in _posed(2) for n in range(3)]
+    assert [str(row) for row in rows] == [f"{p.source_id}/train-s{n}" for p in _posed(2) for n in range(3)]
     assert all(len(row.slot_digest) == 64 for row in rows)
 
 
@@ -88,13 +87,13 @@ def test_other_shards_reuse_rows(ledger: Ledger) -> None:
     stage, posed = ToySubjects(), _posed(5)
     for number in range(2):
         _run(stage, posed[1 + 2 * number : 3 + 2 * number], ledger, shard=str(number))
-    before = {row.key: row for f in ledger.fragments("subjects") for row in ledger.read(f, Subject)}
+    before = {str(row): row for f in ledger.fragments("subjects") for row in ledger.read(f, Subject)}
     stage.calls.clear()
     later = Ledger(ledger.root)
     rows = [row for number in range(3) for row in _run(stage, posed[2 * number :][:2], later, shard=str(number))]
     assert {key.split("/")[0] for key in stage.calls} == {posed[0].source_id}
     assert len(stage.calls) == 3
-    assert all(row == before.get(row.key, row) for row in rows)
+    assert all(row == before.get(str(row), row) for row in rows)
     assert len(rows) == 15
 
 
@@ -113,7 +112,7 @@ def test_retry_failed_does_the_failed_ones_only(ledger: Ledger, tmp_path: Path) 
     broken.touch()
     stage = ToySubjects(count=12, fails=3, broken=str(broken))
     first = _run(stage, _posed(2), ledger)
-    failed = {row.key for row in first if row.status == Status.FAILED}
+    failed = {str(row) for row in first if row.status == Status.FAILED}
     assert 0 < len(failed) < 24
     stage.calls.clear()
     assert _run(stage, _posed(2), ledger) == first
@@ -122,8 +121,8 @@ def test_retry_failed_does_the_failed_ones_only(ledger: Ledger, tmp_path: Path) 
     second = _run(stage, _posed(2), ledger, retry="failed")
     assert set(stage.calls) == failed
     assert all(row.ok for row in second)
-    assert [row.key for row in second] == [row.key for row in first]
-    assert [row for row in second if row.key not in failed] == [row for row in first if row.key not in failed]
+    assert [str(row) for row in second] == [str(row) for row in first]
+    assert [row for row in second if str(row) not in failed] == [row for row in first if str(row) not in failed]
     stage.calls.clear()
     assert _run(stage, _posed(2), ledger, retry="failed") == second
     assert stage.calls == []
@@ -132,12 +131,12 @@ def test_retry_failed_does_the_failed_ones_only(ledger: Ledger, tmp_path: Path) 
 
 def test_retry_rejected_goes_on_with_the_next_attempt(ledger: Ledger) -> None:
     stage = ToySubjects(count=12, rejects=3)
-    first = {row.key: row for row in _run(stage, _posed(2), ledger)}
+    first = {str(row): row for row in _run(stage, _posed(2), ledger)}
     rejected = {key for key, row in first.items() if not row.ok}
     assert 0 < len(rejected) < 24
     for attempt in (1, 2):
         stage.calls.clear()
-        rows = {row.key: row for row in _run(stage, _posed(2), ledger, retry="rejected")}
+        rows = {str(row): row for row in _run(stage, _posed(2), ledger, retry="rejected")}
         assert set(stage.calls) == rejected
         assert {rows[key].subject_attempt for key in rejected} == {attempt}
         assert all(rows[key].subject_seed != first[key].subject_seed for key in rejected)
@@ -185,9 +184,8 @@ def test_a_stage_that_breaks_the_contract_leaves_nothing(ledger: Ledger, fault: 
 def test_progress_counts_up_to_the_whole(ledger: Ledger) -> None:
     heard: list[events.Progress] = []
     stage = ToySubjects(count=10, rejects=3)
-    with events.listening(heard.append):
-        rows = _run(stage, _posed(1), ledger)
-        _run(stage, _posed(1), ledger)
+    rows = _run(stage, _posed(1), ledger, report=heard.append)
+    _run(stage, _posed(1), ledger, report=heard.append)
     assert [p.done for p in heard] == [*range(11), 10, 10]
     assert {p.total for p in heard} == {10}
     assert heard[-2].finished
@@ -197,14 +195,14 @@ def test_progress_counts_up_to_the_whole(ledger: Ledger) -> None:
 
 
 def test_cancel_stops_between_rows_and_leaves_nothing_half_done(ledger: Ledger) -> None:
-    cancel, stage = threading.Event(), ToySubjects(count=10)
+    stage = ToySubjects(count=10)
 
     def stop(progress: events.Progress) -> None:
         if progress.done == 3:
-            cancel.set()
+            raise Cancelled
 
-    with events.listening(stop), pytest.raises(Cancelled):
-        _run(stage, _posed(1), ledger, cancel=cancel)
+    with pytest.raises(Cancelled):
+        _run(stage, _posed(1), ledger, report=stop)
     assert len(stage.calls) == 3
     assert ledger.fragments("subjects") == []
 
@@ -222,7 +220,7 @@ def test_killed_builds_resume_to_the_same_manifest(tmp_path: Path) -> None:
     sources = write_pictures(tmp_path / "in", 6)
     calm = build(sources, tmp_path / "calm" / "v1.parquet", tmp_path / "calm" / "work").written
     work, manifest = tmp_path / "work", tmp_path / "out" / "v1.parquet"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     command = [sys.executable, "-c", BUILD, str(sources), str(manifest), str(work)]
     written: dict[str, int] = {}
     kills = 0

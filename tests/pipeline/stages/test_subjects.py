@@ -44,7 +44,7 @@ def test_slots_are_drawn_from_the_split_s_part_of_the_bank(stage: GenerateSubjec
     bank = {entry.id: entry for entry in stage.bank.entries}
     assert [slot.source_id for slot in slots] == [posed(1).source_id] * 4 + [posed(2).source_id] * 4
     assert [bank[slot.subject_id].split for slot in slots] == ["train"] * 4 + ["test"] * 4
-    assert len({slot.key for slot in slots}) == 8
+    assert len({str(slot) for slot in slots}) == 8
     for slot in slots:
         assert slot.subject_prompt == bank[slot.subject_id].prompt
         assert slot.source_image is None  # nobody's picture travels further than the poses
@@ -55,7 +55,7 @@ def test_slots_are_drawn_from_the_split_s_part_of_the_bank(stage: GenerateSubjec
 def test_pictures_have_the_size_of_the_control_and_their_own_seeds(stage: GenerateSubjects) -> None:
     slots = stage.expand([posed(1)])
     rows = make(stage, slots)
-    assert [row.key for row in rows] == [slot.key for slot in slots]
+    assert [str(row) for row in rows] == [str(slot) for slot in slots]
     assert all(pixels(row.subject_image).shape == (64, 64, 3) for row in rows)
     assert [row.subject_seed for row in rows] == [
         ids.seed_for(slot.source_id, "subjects", slot.subject_id, "", 0, 7) for slot in slots

@@ -1,0 +1,1 @@
+"""Engines: how the tasks of a build are spread over workers."""
