@@ -6,12 +6,11 @@ from .export import export
 from .figure import draw_figure
 from .identity import Identity
 from .palette import COLORS
-from .pose import JOINTS, Pose, sample_pose
+from .pose import Pose, sample_pose
 from .render import Render, Scene, render, render_seed, sample_scene
 
 __all__ = [
     "COLORS",
-    "JOINTS",
     "KINDS",
     "Background",
     "Identity",

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.imaging.skeleton import COLORS, LIMBS, draw_pose
+from pipeline.imaging.openpose18 import LIMBS
+from pipeline.imaging.skeleton import COLORS, draw_pose
 
 STANDING = [
     (0.50, 0.15), (0.50, 0.28), (0.40, 0.28), (0.30, 0.42), (0.25, 0.55), (0.60, 0.28), (0.70, 0.20), (0.75, 0.10),
