@@ -34,7 +34,7 @@ def openpose_from_coco(points: np.ndarray) -> np.ndarray:
 def oks(asked: np.ndarray, found: np.ndarray) -> float:
     """Object keypoint similarity of two poses, 0..1.
 
-    Counted over the keypoints of ``asked`` that are there; one that is missing in ``found`` counts as 0. The object's
+    Counted over the visible keypoints of ``asked``; one that is missing in ``found`` counts as 0. The object's
     scale is the box around the asked keypoints, at least half as wide as long so that a pose seen from the side, all
     in a line, has a scale too.
 
@@ -67,7 +67,7 @@ def in_frame(points: np.ndarray, frame: list[float]) -> np.ndarray:
 
 
 def box_of(pose: np.ndarray) -> np.ndarray:
-    """``[x0, y0, x1, y1]`` around the keypoints that are there (at least one must be)."""
+    """``[x0, y0, x1, y1]`` around the visible keypoints (at least one must be)."""
     visible = pose[pose[:, 2] > 0, :2]
     return np.concatenate([visible.min(axis=0), visible.max(axis=0)])
 

@@ -209,7 +209,7 @@ def loss_weights(masks: np.ndarray, keypoints: np.ndarray) -> Tensor:
 
 
 def text_encoder(clip) -> CLIPTextModel:  # type: ignore[no-untyped-def]
-    """The CLIP's text tower as the stand-alone class that diffusion pipelines carry."""
+    """The CLIP's text encoder as the stand-alone class that diffusion pipelines carry."""
     encoder = CLIPTextModel(clip.config.text_config)
     wanted = set(encoder.state_dict())
     state = clip.text_model.state_dict()

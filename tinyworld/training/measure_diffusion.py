@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -42,17 +42,15 @@ def score_subjects(profile: Profile, poses: int) -> dict[str, float]:
     for pose_number in range(poses):
         numbers = range(pose_number * IDENTITIES, (pose_number + 1) * IDENTITIES)
         for batch in _batches(numbers, profile.subjects.batch_size):
-            made += list(_subjects(profile, EVALUATION_SEED + pose_number, batch))
+            made += list(subject_images(profile, EVALUATION_SEED + pose_number, batch))
         asked += [render_seed(EVALUATION_SEED + pose_number).keypoints] * IDENTITIES
     images, keypoints = np.stack(made), np.stack(asked)
     wearing = [_identity(number) for number in range(poses * IDENTITIES)]
-    tops = [(shirt_color(i, k), w.shirt_color) for i, k, w in zip(images, keypoints, wearing, strict=True)]
-    bottoms = [(bottom_color(i, k), w.bottom_color) for i, k, w in zip(images, keypoints, wearing, strict=True)]
+    figures = zip(images, keypoints, wearing, strict=True)
     body = load_body(Model(profile.models.pose).folder(), MIRRORED)
     return {
         "keypoints_right": score_pose(body, images, keypoints)["keypoints_right"],
-        "shirt_color": _share_right(tops),
-        "bottom_color": _share_right(bottoms),
+        **_colors_right(figures),
     }
 
 
@@ -60,7 +58,7 @@ def score_backgrounds(profile: Profile, judge: BackgroundJudge, figures: int) ->
     """Paints held-out backgrounds around held-out figures; returns the share whose kind is right."""
     made: list[np.ndarray] = []
     for batch in _batches(range(figures), profile.backgrounds.batch_size):
-        made += _variations(profile, batch)
+        made += variation_images(profile, batch)
     masks = np.stack([render_seed(EVALUATION_SEED + number).mask for number in range(figures)])
     kinds = np.array([sample_scene(_background_seed(number)).background.kind for number in range(figures)])
     return {"background_kind": float(np.mean(judge.kinds(np.stack(made), masks) == kinds))}
@@ -68,17 +66,16 @@ def score_backgrounds(profile: Profile, judge: BackgroundJudge, figures: int) ->
 
 def ceilings(renders: Renders, judge: BackgroundJudge) -> dict[str, float]:
     """The same pixel judges on real renders: what they would say of perfect pictures."""
-    scenes = [sample_scene(renders.first_seed + i) for i in range(len(renders))]
-    pairs = list(zip(renders.images, renders.keypoints, scenes, strict=True))
-    kinds = np.array([s.background.kind for s in scenes])
+    scenes = [sample_scene(renders.first_seed + number) for number in range(len(renders))]
+    figures = zip(renders.images, renders.keypoints, [scene.identity for scene in scenes], strict=True)
+    kinds = np.array([scene.background.kind for scene in scenes])
     return {
-        "shirt_color": _share_right([(shirt_color(i, k), s.identity.shirt_color) for i, k, s in pairs]),
-        "bottom_color": _share_right([(bottom_color(i, k), s.identity.bottom_color) for i, k, s in pairs]),
+        **_colors_right(figures),
         "background_kind": float(np.mean(judge.kinds(renders.images, renders.masks) == kinds)),
     }
 
 
-def _subjects(profile: Profile, pose_seed: int, numbers: Sequence[int]) -> np.ndarray:
+def subject_images(profile: Profile, pose_seed: int, numbers: Sequence[int]) -> np.ndarray:
     """Pictures uint8 [B, S, S, 3] of these identities, all in the pose of one scene."""
     settings, models = profile.subjects, profile.models
     denoiser = subject_denoiser(Model(models.base), Model(models.controlnet), profile.scheduler)
@@ -97,7 +94,7 @@ def _subjects(profile: Profile, pose_seed: int, numbers: Sequence[int]) -> np.nd
     return np.asarray(pixels_of(made))
 
 
-def _variations(profile: Profile, numbers: Sequence[int]) -> list[np.ndarray]:
+def variation_images(profile: Profile, numbers: Sequence[int]) -> list[np.ndarray]:
     """Pictures uint8 [S, S, 3]: of these held-out figures, each before a held-out background of its own."""
     settings = profile.backgrounds
     denoiser = background_denoiser(Model(profile.models.inpaint), profile.scheduler)
@@ -157,6 +154,15 @@ def _background_seed(number: int) -> int:
 def _tensor(image: np.ndarray) -> torch.Tensor:
     """uint8 [H, W, 3] to float32 [1, 3, H, W] in 0..1."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
+
+
+def _colors_right(figures: Iterable[tuple[np.ndarray, np.ndarray, Identity]]) -> dict[str, float]:
+    """Share of the pictures (with keypoints and who is asked for) that show the right colours, by pixels."""
+    found = [(shirt_color(image, pose), bottom_color(image, pose), who) for image, pose, who in figures]
+    return {
+        "shirt_color": _share_right([(shirt, who.shirt_color) for shirt, _, who in found]),
+        "bottom_color": _share_right([(bottom, who.bottom_color) for _, bottom, who in found]),
+    }
 
 
 def _share_right(pairs: Sequence[tuple[str | None, str]]) -> float:

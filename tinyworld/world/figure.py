@@ -47,7 +47,7 @@ def draw_figure(
     Args:
         canvas: Square RGB picture, drawn on in place.
         mask: "L" picture of the same size, drawn on in place.
-        keypoints: [18, 3] OpenPose order, x and y in image sides, confidence > 0 = there.
+        keypoints: [18, 3] OpenPose order, x and y in image sides, confidence > 0 = visible.
             Coordinates outside 0..1 are welcome; limbs whose end is missing are carried on
             if they leave the picture, and left out otherwise.
         identity: Looks of the figure.

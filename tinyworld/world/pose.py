@@ -41,7 +41,7 @@ class Pose:
 
     @classmethod
     def from_keypoints(cls, keypoints: NDArray[np.floating]) -> Pose:
-        """Take somebody's keypoints [18, 3] (x, y in image sides, confidence > 0 = there)."""
+        """Take somebody's keypoints [18, 3] (x, y in image sides, confidence > 0 = visible)."""
         points = np.asarray(keypoints, dtype=np.float32)
         return cls.from_full(points[:, :2], points[:, 2] > 0)
 

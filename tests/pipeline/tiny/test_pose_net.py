@@ -79,6 +79,12 @@ def test_a_folder_without_weights_is_an_error(tmp_path):
         load_body(tmp_path, MIRROR)
 
 
+@pytest.mark.parametrize("mirrored", [MIRROR[:-1], [0] * 18, [*range(1, 19)]])
+def test_a_mirror_table_that_leaves_a_keypoint_out_is_an_error(mirrored):
+    with pytest.raises(ValueError, match="each of the 18 keypoints once"):
+        load_body(WEIGHTS, mirrored)
+
+
 def test_detector_finds_the_keypoints_of_renders(detector):
     right, swapped, visible = 0, 0, 0
     for seed in SEEDS:

@@ -38,7 +38,7 @@ def test_everything_loads_with_the_libraries_own_classes(trained):
 
 
 @pytest.mark.slow
-def test_the_diffusion_models_read_prompts_with_clips_own_text_tower(trained):
+def test_the_diffusion_models_read_prompts_with_clips_own_text_encoder(trained):
     base = StableDiffusionPipeline.from_pretrained(trained / "diffusion", dtype=torch.float32)
     clip = CLIPModel.from_pretrained(trained / "clip", dtype=torch.float32)
     ids = base.tokenizer(["a person wearing a red hat"], return_tensors="pt").input_ids
