@@ -11,7 +11,7 @@ from pipeline.imaging.png import from_png, to_png
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.records import Subject, Variation
 from pipeline.stages.recipe import recipe
-from tinyworld.training.measure_diffusion import subject_images, variation_images
+from tinyworld.training.held_out import subject_images, variation_images
 from tinyworld.training.renders import EVALUATION_SEED
 from tinyworld.world import render_seed, sample_scene
 
