@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -22,6 +22,17 @@ Count = Annotated[int, Field(ge=1)]
 
 class UserError(ValueError):
     """A mistake of the user's: shown as one line, without a traceback."""
+
+
+def manifest_stem(path: str) -> str:
+    """A manifest's path without ``.parquet``: its folder of parts, and what its companions' names begin with.
+
+    Raises:
+        UserError: The path has another suffix.
+    """
+    if not path.endswith(".parquet"):
+        raise UserError(f"manifest {path!r}: the name must end in .parquet")
+    return path.removesuffix(".parquet")
 
 
 class _Model(BaseModel):
@@ -221,17 +232,10 @@ class BuildConfig(_Model):
         str | None, Field(description="Folder with models in hub layout that stand in for the hub's.")
     ] = None
 
-    @field_validator("manifest")
-    @classmethod
-    def _parquet(cls, value: str) -> str:
-        if not value.endswith(".parquet"):
-            raise ValueError("the name must end in .parquet")
-        return value
-
     @property
     def run(self) -> str:
         """The run's name: the manifest's stem."""
-        return Path(self.manifest).stem
+        return Path(manifest_stem(self.manifest)).name
 
 
 def build_config(**values: Any) -> BuildConfig:
@@ -260,7 +264,7 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
+    return f"{where}: {problem['msg']}{got}"
 
 
 def default_workers(torch_threads: int) -> int:

@@ -30,7 +30,8 @@ MANIFEST = FIELDS["manifest"].default
 
 @app.command()
 @takes_build_options(
-    sources=(Annotated[list[str], typer.Argument(help=FIELDS["sources"].description)], inspect.Parameter.empty)
+    sources=(Annotated[list[str], typer.Argument(help=FIELDS["sources"].description)], inspect.Parameter.empty),
+    manifest=(Annotated[str, typer.Option(help=FIELDS["manifest"].description)], inspect.Parameter.empty),
 )
 def build(
     options: dict[str, Any],

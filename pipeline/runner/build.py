@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline import store
-from pipeline.config import BuildConfig, Profile, UserError, build_config, load_profile
+from pipeline.config import BuildConfig, Profile, UserError, build_config, load_profile, manifest_stem
 from pipeline.inputs.listing import list_sources
 from pipeline.models.resolve import Model
 from pipeline.records import Listed, Row, Source
@@ -121,6 +121,7 @@ def open_build(config: BuildConfig, stages: Sequence[Stage] | None = None) -> Bu
     Raises:
         UserError: Something that the config names is missing or wrong.
     """
+    manifest_stem(config.manifest)  # a name that cannot be written to must not cost a build
     profile = load_profile(config.profile)
     listing = list_sources(config.sources, config.limit)
     fingerprints: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Identity attributes of the miniature world, read from pixels by judges that never saw a network's feature.
 
-Colours of shirt and bottom are looked up at the joints (:mod:`tinyworld.training.judge`), a hat's on its crown.
+Colours of shirt and bottom are looked up at the joints (:mod:`tinyworld.judges.colors`), a hat's on its crown.
 The kind of hat and the skin are told by trees that were grown on exact renders, from pixels sampled in the frame of the
 figure's head. What perfect pictures would score is measured too (``ceilings``). Hair, build and the cut of the clothes
 are not judged: at 64 pixels no judge of ours was right in nine of ten perfect pictures.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
-from tinyworld.training.judge import bottom_color, shirt_color
+from tinyworld.judges.colors import bottom_color, shirt_color
 from tinyworld.world import Render, render_seed
 from tinyworld.world.palette import CLOTHING, nearest
 from tinyworld.world.skeleton import Skeleton

@@ -1,25 +1,18 @@
-"""The pixel judges: right on real renders, wrong on wrong pictures."""
+"""The judges of colours: right on real renders, wrong on wrong pictures."""
 
 import numpy as np
 import pytest
 
-from tinyworld.training.judge import BackgroundJudge, bottom_color, shirt_color
-from tinyworld.training.renders import EVALUATION_SEED, load_renders
+from tinyworld.judges.colors import bottom_color, shirt_color
+from tinyworld.training.renders import EVALUATION_SEED
 from tinyworld.world.render import sample_scene
-
-COUNT = 120
-
-
-@pytest.fixture(scope="module")
-def held_out(tmp_path_factory):
-    return load_renders(tmp_path_factory.mktemp("renders"), COUNT, EVALUATION_SEED, workers=1)
 
 
 def share(judge, renders, field):
-    wearing = [getattr(sample_scene(EVALUATION_SEED + i).identity, field) for i in range(COUNT)]
+    wearing = [getattr(sample_scene(EVALUATION_SEED + i).identity, field) for i in range(len(renders))]
     found = [judge(i, k) for i, k in zip(renders.images, renders.keypoints, strict=True)]
     seen = [(a, b) for a, b in zip(found, wearing, strict=True) if a]
-    return len(seen) / COUNT, np.mean([a == b for a, b in seen])
+    return len(seen) / len(renders), np.mean([a == b for a, b in seen])
 
 
 @pytest.mark.parametrize(("judge", "field"), [(shirt_color, "shirt_color"), (bottom_color, "bottom_color")])
@@ -37,10 +30,3 @@ def test_a_colour_that_cannot_be_seen_is_not_guessed(held_out):
 def test_wrong_colours_are_called_wrong(held_out):
     _, right = share(lambda image, keypoints: shirt_color(image[:, :, ::-1], keypoints), held_out, "shirt_color")
     assert right < 0.6  # black, white, green and purple survive a swap of red and blue
-
-
-def test_backgrounds_are_told_by_what_is_visible_of_them(held_out, tmp_path):
-    judge = BackgroundJudge(load_renders(tmp_path, 600, 0, workers=1))
-    kinds = np.array([sample_scene(EVALUATION_SEED + i).background.kind for i in range(COUNT)])
-    assert np.mean(judge.kinds(held_out.images, held_out.masks) == kinds) > 0.85
-    assert np.mean(judge.kinds(held_out.images[::-1], held_out.masks[::-1]) == kinds) < 0.3
