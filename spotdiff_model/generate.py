@@ -101,11 +101,13 @@ def _pose(config: GenerateConfig, pipe: SpotDiffPipeline) -> Image.Image:
 def _keypoints(path: str) -> Any:
     import numpy as np
 
+    from pipeline.imaging.openpose18 import KEYPOINTS
+
     try:
         keypoints = np.asarray(json.loads(Path(path).read_text("utf-8")), np.float64)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"--pose {path}: not a JSON list of 18 keypoints [x, y, confidence] ({error})") from error
-    if keypoints.shape != (18, 3) or not np.isfinite(keypoints).all():
+    if keypoints.shape != (KEYPOINTS, 3) or not np.isfinite(keypoints).all():
         raise UserError(f"--pose {path}: must be 18 OpenPose keypoints [x, y, confidence], x and y in 0..1")
     return keypoints
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,29 @@ def test_pictures_go_through_the_vision_encoder(weights: Path) -> None:
     assert torch.allclose(output.subject[2:], alone.subject, atol=1e-5)
     with pytest.raises(UserError, match="8 x 8 patches of 192 channels"):
         SpotDiffEncoder(_config(grid=16)).encode_images(images)
+
+
+def test_saved_weights_of_earlier_versions_fit() -> None:
+    """Names and shapes of the weights and, to the last bit, what they make of tokens, as of version 0.1.0."""
+    torch.manual_seed(0)
+    encoder = SpotDiffEncoder(_config(num_pseudo_tokens=8, layers=(0, 2, 4))).eval()
+    state = encoder.state_dict()
+    names = "\n".join(f"{name} {tuple(value.shape)}" for name, value in state.items())
+    assert len(state) == 69
+    assert hashlib.sha256(names.encode()).hexdigest() == (
+        "3113fd1c2a84dbf297b1d527666480d9daa03a0cc73327aaedeefe443fd5b658"
+    )
+    with torch.no_grad():
+        output = encoder(torch.randn(2, 65, 3 * 192))
+    digests = [hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)) for parts in (state.values(), output)]
+    assert [digest.hexdigest() for digest in digests] == [
+        "a0720458b742cd4e83c8f2b04631a8c4c0ea57e492d58dba13c648ad2c18275a",
+        "0076858421db2bb949e4a910419ad297b9dd12435d642dd6c2efbcd6e62900b5",
+    ]
+
+
+def test_a_config_of_an_earlier_version_is_read() -> None:
+    config = _config()
+    old = config.model_dump(mode="json")
+    old["num_words"], old["word_dim"] = old.pop("num_pseudo_tokens"), old.pop("token_dim")
+    assert EncoderConfig.model_validate(old) == config

@@ -56,7 +56,7 @@ def test_a_leak_shows_although_the_cosine_is_zero(factors):
     assert bad["subject", "pose"].distance_correlation > 0.3
     assert bad["subject", "pose"].p_value < 0.01
     assert good["subject", "pose"].distance_correlation < 0.02
-    assert set(good) == {"subject-pose", "subject-background", "pose-background"}
+    assert set(good) == {("subject", "pose"), ("subject", "background"), ("pose", "background")}
 
 
 def test_the_cosine_of_blocks_of_different_widths_is_left_open(noise):
