@@ -40,11 +40,6 @@ class Score:
     value: float
     chance: float
 
-    @property
-    def above_chance(self) -> float:
-        """0 where chance does better: a probe that overfits has read nothing."""
-        return max(0.0, self.value - self.chance)
-
 
 def accuracy(feature: np.ndarray, labels: np.ndarray, folds: Sequence[Split], kind: Kind, seed: int) -> Score:
     """Share of the test rows whose label is found, over all folds.

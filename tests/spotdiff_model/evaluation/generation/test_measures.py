@@ -19,7 +19,7 @@ from spotdiff_model.evaluation.generation.measures import PictureModels, measure
 from spotdiff_model.evaluation.generation.observe import Observer, Seen
 from spotdiff_model.evaluation.generation.requests import EDITED, RequestSettings, make_requests
 from spotdiff_model.evaluation.probes.factors import read_sample
-from tinyworld.judges.attributes import JUDGED, grow_judges
+from tinyworld.judges.attributes import grow_judges
 from tinyworld.world import Background, Identity, Pose, draw_figure
 
 SETTINGS = RequestSettings(subjects=5, backgrounds=2, poses=2, edits=1)
@@ -132,12 +132,6 @@ def test_pictures_without_a_person_keep_nothing(requests, judges):
     assert found["generation/new_background/attributes_kept"] == 0
     assert found["generation/new_background/person_found"] == 0
     assert found["generation/new_pose/pose_copy_rate"] == 0
-
-
-def test_the_pixel_judges_are_right_on_exact_renders(judges):
-    assert set(judges.ceilings) == set(JUDGED)
-    assert min(judges.ceilings.values()) > 0.75  # with a third of the usual renders
-    assert np.mean(list(judges.ceilings.values())) > 0.88
 
 
 def test_people_are_found_and_cut_out_by_the_profiles_models(requests, weights):
