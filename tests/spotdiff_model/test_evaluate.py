@@ -82,7 +82,7 @@ def test_the_shape_of_stable_diffusion_is_judged_by_the_same_code(tmp_path):
     assert metrics["protocol"]["clip"]["repo"] == "stand-in/clip"
 
 
-def test_an_encoder_without_experts_has_a_subject_block_only(manifest, tmp_path):
+def test_an_encoder_without_experts_has_a_subject_feature_only(manifest, tmp_path):
     model = fresh(tmp_path / "encoder", manifest, experts=False)
     main(model=str(model), manifest=str(manifest), seeds=1, mlp=False, generation=False)
     ours = json.loads((model / "evaluation" / "metrics.json").read_text())["methods"]["ours"]["metrics"]

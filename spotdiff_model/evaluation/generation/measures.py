@@ -18,13 +18,31 @@ COPIED = 0.5
 """Object keypoint similarity from which on a pose counts as the same (COCO's loosest threshold)."""
 GREY = 127
 """What stands outside the subject in masked pictures."""
-_POSES = ("oks_reference", "oks_asked", "pose_copy_rate", "pose_followed", "pose_copy_chance")
-_ATTRIBUTES = ("attributes_kept", "edit_done", *(f"kept_{name}" for name in JUDGED))
-MEASURES = (
-    "clip_t", "clip_i", "clip_i_masked", "dino", "dino_masked", "person_found", "background_copy_rate",
-    *_POSES, *_ATTRIBUTES, "internal_variance",
-)  # fmt: skip
-"""All that is measured, in the report's order."""
+_POSES = {
+    "oks_reference": "OKS with the reference's pose",
+    "oks_asked": "OKS with the asked pose",
+    "pose_copy_rate": "pose copied",
+    "pose_followed": "pose followed",
+    "pose_copy_chance": "pose copied, by chance",
+}
+_ATTRIBUTES = {
+    "attributes_kept": "attributes kept",
+    "edit_done": "edit done",
+    **{f"kept_{name}": f"kept: {name}" for name in JUDGED},
+}
+MEASURES = {
+    "clip_t": "CLIP-T",
+    "clip_i": "CLIP-I",
+    "clip_i_masked": "CLIP-I, masked",
+    "dino": "DINO",
+    "dino_masked": "DINO, masked",
+    "person_found": "person found",
+    "background_copy_rate": "background copied",
+    **_POSES,
+    **_ATTRIBUTES,
+    "internal_variance": "internal variance",
+}
+"""All that is measured, with its title, in the report's order."""
 Embed = Callable[[Sequence[Image.Image]], np.ndarray]
 """Pictures to unit vectors ``[N, D]``."""
 EmbedText = Callable[[Sequence[str]], np.ndarray]

@@ -12,7 +12,8 @@ from PIL import Image
 from spotdiff_model.evaluation.probes.factors import Sample
 from spotdiff_model.placeholder import PLACEHOLDER
 
-PARTS = ("new_background", "new_pose", "edit")
+PARTS = {"new_background": "new background", "new_pose": "new pose", "edit": "edit"}
+"""Parts of the requests, with their titles."""
 EDIT = "wearing a red hat"
 EDITED = {"hat": "hat", "hat_color": "red"}
 """What the edit asks for, in the words of the subject bank's attributes."""

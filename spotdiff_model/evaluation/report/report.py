@@ -172,7 +172,7 @@ def _html(result: EvaluationResult, drawn: Sequence[Mapping[str, Any]]) -> str:
         plots=embedded,
         dependence=_dependence(result.ours),
         cosine_remark=COSINE_REMARK,
-        parts=PARTS,
+        parts=list(PARTS.values()),
         generation=_generation(result.ours),
     )
 
@@ -188,10 +188,10 @@ def _dependence(scores: Scores) -> list[dict[str, Any]]:
 
 def _generation(scores: Scores) -> list[dict[str, Any]]:
     lines = []
-    for name in MEASURES:
+    for name, title in MEASURES.items():
         values = [scores.mean(generation_key(part, name)) for part in PARTS]
         if any(value is not None for value in values):
-            lines.append({"name": name, "cells": values})
+            lines.append({"name": title, "cells": values})
     return lines
 
 

@@ -14,12 +14,12 @@ def noise():
     return np.random.default_rng(0).normal(size=(150, 5))
 
 
-def test_of_a_block_with_its_own_rotation_it_is_one(noise):
+def test_of_a_feature_with_its_own_rotation_it_is_one(noise):
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))
     assert dependence(noise, 3 * noise @ turn + 1).distance_correlation == pytest.approx(1)
 
 
-def test_independent_blocks_are_told_so(noise):
+def test_independent_features_are_told_so(noise):
     values = [dependence(noise, np.random.default_rng(s).normal(size=(150, 40)), seed=s) for s in range(2, 8)]
     assert abs(np.mean([v.distance_correlation for v in values])) < 0.03  # unbiased, however wide the feature
     assert np.mean([v.p_value for v in values]) > 0.2
@@ -59,10 +59,10 @@ def test_a_leak_shows_although_the_cosine_is_zero(factors):
     assert set(good) == {("subject", "pose"), ("subject", "background"), ("pose", "background")}
 
 
-def test_the_cosine_of_blocks_of_different_widths_is_left_open(noise):
+def test_the_cosine_of_features_of_different_widths_is_left_open(noise):
     assert mean_cosine(noise, noise[:, :2]) is None
     assert mean_cosine(noise, -2 * noise) == pytest.approx(1)
 
 
-def test_a_constant_block_depends_on_nothing(noise):
+def test_a_constant_feature_depends_on_nothing(noise):
     assert dependence(noise, np.ones((150, 3))).distance_correlation == 0

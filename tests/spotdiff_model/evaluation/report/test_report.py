@@ -64,6 +64,7 @@ def test_the_page_stands_alone_and_escapes_what_others_wrote(result, tmp_path):
     assert "<script>" not in page and "<b>ours" not in page and "work/<x>" not in page
     assert "&lt;b&gt;ours" in page and "a &amp; b" in page
     assert "our reconstruction" in page
+    assert "<th>new pose</th>" in page and "<td>pose copied</td>" in page and "<td>subject-pose</td>" in page
     assert "0.850" in page and "± 0.071" in page.replace("\n", " ")
 
 
