@@ -21,6 +21,8 @@ _QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARA
 def with_options(settings: type[BaseModel], function: Callable[..., None]) -> Callable[..., None]:
     """A command that takes an option for each field of ``settings``, and hands over those that were given.
 
+    A field's alias, its name in earlier versions, is a hidden option.
+
     Args:
         settings: Names, types, defaults and descriptions.
         function: Called with the given values by name; its docstring is the command's help.
@@ -30,6 +32,8 @@ def with_options(settings: type[BaseModel], function: Callable[..., None]) -> Ca
         function(**{name: value for name, value in values.items() if value is not None})
 
     parameters = [_parameter(name, field) for name, field in settings.model_fields.items()]
+    old = [(field.validation_alias, field) for field in settings.model_fields.values() if field.validation_alias]
+    parameters += [_parameter(str(name), field, hidden=True) for name, field in old]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = function.__doc__
@@ -49,7 +53,7 @@ def run(command: Callable[..., None]) -> None:
         sys.exit(1)
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, hidden: bool = False) -> inspect.Parameter:
     required = field.default is PydanticUndefined
     kind: Any = field.annotation
     if type(None) in get_args(kind):
@@ -58,7 +62,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         kind = list[get_args(kind)[0]]  # type: ignore[misc]
     flag = f"--{name}/--no_{name}" if kind is bool else f"--{name}"
     shown = None if required or field.default is None else str(field.default)
-    option = typer.Option(flag, help=field.description, show_default=shown or False)
+    option = typer.Option(flag, help=field.description, show_default=shown or False, hidden=hidden)
     wanted: Any = kind if required else kind | None
     annotation = Annotated[wanted, option]
     default = inspect.Parameter.empty if required else None
