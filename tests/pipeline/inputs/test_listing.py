@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -31,7 +32,7 @@ def _paths(*sources: str | Path, limit: int | None = None) -> list[str]:
 def test_a_folder_with_its_subfolders_sorted(tmp_path: Path) -> None:
     names = ["b.png", "a/z.JPG", "a/c.webp", "é.gif", "B.jpeg", "notes.txt", ".hidden.png", ".git/x.png", "a/mask.tif"]
     _touch(tmp_path, *random.Random(0).sample(names, len(names)))
-    assert _paths(tmp_path) == ["B.jpeg", "a/c.webp", "a/z.JPG", "b.png", "é.gif"]
+    assert _paths(tmp_path) == ["B.jpeg", "a/c.webp", "a/mask.tif", "a/z.JPG", "b.png", "é.gif"]
     assert _paths(f"{tmp_path}/", limit=2) == ["B.jpeg", "a/c.webp"]
     assert all(Path(row.location).read_bytes() == row.path.encode() for row in list_sources([str(tmp_path)]))
 
@@ -44,7 +45,7 @@ def test_globs_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert _paths(tmp_path / "[x].png") == ["[x].png"]
     monkeypatch.chdir(tmp_path)
     assert _paths("a?.png") == ["a1.png", "a2.png"]
-    assert _paths(".") == ["[x].png", "a1.png", "a2.png", "b.png"]
+    assert _paths(".") == ["[x].png", "a1.png", "a2.png", "b.png", "odd.bmp"]
 
 
 def test_a_file_named_twice_is_one_source(tmp_path: Path) -> None:

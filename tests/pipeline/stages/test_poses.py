@@ -15,6 +15,8 @@ from pipeline.config import ModelRef, PoseSettings, Splits, UserError, load_prof
 from pipeline.imaging.keypoints import oks
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.inputs.listing import list_sources
+from pipeline.inputs.matching import match
+from pipeline.inputs.pose_file import read_pose_file
 from pipeline.models.resolve import Model
 from pipeline.records import Posed, Reason, Source, Status
 from pipeline.stages.poses import FindPoses
@@ -39,6 +41,9 @@ def sources(folder: Path) -> list[Source]:
 
 def find(file: str | None, rows: list[Source], **changes: object) -> list[Posed]:
     whole = stage(file, **changes)
+    if file:
+        entry_of = match(read_pose_file(file), [(row.path, row.path) for row in rows])
+        rows = [replace(row, pose_entry=entry_of.get(row.path)) for row in rows]
     return list(whole.process(whole.expand(rows)))
 
 
@@ -126,7 +131,9 @@ def test_a_changed_file_is_read_anew(world: Path, tmp_path: Path) -> None:
     file.write_bytes((world / "person_keypoints.json").read_bytes())
     rows = sources(world / "images")
     assert any(row.ok for row in find(str(file), rows))
-    file.write_text('{"images": [], "annotations": []}')
+    file.write_text(
+        json.dumps({"images": [{"id": row.path, "file_name": row.path} for row in rows], "annotations": []})
+    )
     assert {row.reason for row in find(str(file), rows)} == {Reason.NO_PERSON}
 
 
