@@ -6,6 +6,7 @@ from collections.abc import Set
 from dataclasses import replace
 
 from pipeline import store
+from pipeline.config import UserError
 from pipeline.inputs.files import NotAFile, open_file, warn_once
 from pipeline.inputs.tables import read_csv
 from pipeline.records import Listed
@@ -77,7 +78,7 @@ def _load(url: str) -> dict[str, Rights]:
 def _is_there(url: str) -> bool:
     try:
         open_file(url).close()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UserError):  # the last: an odd address in a list
         return False
     except PermissionError:  # what S3 also says of a file that is missing, to those who may not list
         if store.is_local(url):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pipeline import store
 from pipeline.inputs.files import fingerprint_of, kind_of
-from pipeline.inputs.formats import may_be_a_picture, suffix
+from pipeline.inputs.formats import SUFFIXES, may_be_a_picture, suffix
 
 Found = Iterator[tuple[str, str, str | None]]
 """Of each file its name (relative to the folder, or bare), its location, and its fingerprint where that is at hand."""
@@ -58,7 +58,9 @@ def matching(pattern: str, left_out: LeftOut) -> Found:
     fs, path = store.filesystem(pattern)
     if store.is_local(pattern):
         for match in sorted(glob.iglob(path, recursive=True)):
-            if os.path.isdir(match):
+            if suffix(match) in SUFFIXES:  # what a name says need not be looked at
+                yield os.path.basename(match), match, None
+            elif os.path.isdir(match):
                 left_out.add("folders")
             elif _listed(match, left_out):
                 yield os.path.basename(match), match, None
@@ -75,14 +77,15 @@ def _local(root: str, left_out: LeftOut) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
     links: list[str] = []
     folders = [root]
+    within = _inside(root)
     while folders or links:
         linked = not folders
         folder = (folders or links).pop()
         try:
             state = os.stat(folder)
-            if (state.st_dev, state.st_ino) in seen:
+            if (state.st_dev, state.st_ino) in seen or (linked and within.startswith(_inside(folder))):
                 if linked:
-                    left_out.add("link to a folder that is there already")
+                    left_out.add("link to a folder that is there already or above")
                 continue
             seen.add((state.st_dev, state.st_ino))
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -96,6 +99,11 @@ def _local(root: str, left_out: LeftOut) -> Iterator[str]:
                 (links if entry.is_symlink() else folders).append(entry.path)
             elif _listed(entry.path, left_out, entry):
                 yield entry.path
+
+
+def _inside(folder: str) -> str:
+    """What the real paths of all that a folder holds begin with."""
+    return os.path.realpath(folder).rstrip("/") + "/"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

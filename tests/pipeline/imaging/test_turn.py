@@ -14,7 +14,7 @@ from pipeline.imaging.turn import TRANSPOSE, turned
 def test_a_spot_stays_on_its_keypoint(orientation: int) -> None:
     rng = np.random.default_rng(orientation)
     pose = np.column_stack([rng.integers(0, 40, 18), rng.integers(0, 30, 18), np.ones(18)]).astype(float)
-    middles = pose + (0.5, 0.5, 0)
+    middles = pose + np.array([0.5, 0.5, 0])
     middles[4] = 0
     upright = turned(middles, 40, 30, orientation)
     for number in range(18):

@@ -17,7 +17,8 @@ from pipeline.inputs.pose_file import PoseFile, read_pose_file
 POINTS = np.array([(10.0 + 3 * n, 20.0 + 5 * (n % 7), 2) for n in range(17)])
 PLAIN = POINTS.ravel().tolist()
 EXPECTED = openpose_from_coco(POINTS)
-ANIMAL = "L_Eye R_Eye Nose Neck Tail L_Shoulder L_Elbow L_F_Paw R_Shoulder R_Elbow R_F_Paw L_Hip L_Knee L_B_Paw R_Hip R_Knee R_B_Paw"
+ANIMAL = """L_Eye R_Eye Nose Neck Tail L_Shoulder L_Elbow L_F_Paw R_Shoulder R_Elbow R_F_Paw L_Hip L_Knee L_B_Paw R_Hip
+R_Knee R_B_Paw"""
 
 
 def read(folder: Path, encoding: str = "utf-8", **changes: Any) -> PoseFile:
@@ -65,7 +66,9 @@ def test_ids_as_text_or_number(tmp_path: Path, image: Any, annotation: Any) -> N
         ("no object", "odd entry of annotations"),
     ],
 )
-def test_an_odd_annotation_spoils_nothing(tmp_path: Path, odd: Any, told: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_odd_annotation_spoils_nothing(
+    tmp_path: Path, odd: Any, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
     file = read(tmp_path, annotations=annotations(odd, odd))
     assert people(file) == [EXPECTED.tolist()]
     assert file.broken("a.png") is None
@@ -90,7 +93,9 @@ def test_a_person_that_cannot_be_read_takes_its_picture_along_and_no_other(
     tmp_path: Path, points: Any, told: str
 ) -> None:
     images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
-    file = read(tmp_path, images=images, annotations=annotations({"image_id": 2, "category_id": 1, "keypoints": points}))
+    file = read(
+        tmp_path, images=images, annotations=annotations({"image_id": 2, "category_id": 1, "keypoints": points})
+    )
     assert file.broken("b.png") == told
     assert file.broken("a.png") is None
     assert people(file) == [EXPECTED.tolist()]
@@ -115,13 +120,17 @@ def test_a_negative_or_infinite_size_is_refused(tmp_path: Path, size: Any) -> No
 def test_a_score_in_place_of_a_flag_is_a_confidence(tmp_path: Path) -> None:
     points = POINTS.copy()
     points[:, 2] = np.linspace(0.1, 0.9, 17)
-    (pose,) = read(tmp_path, annotations=[{"image_id": 1, "keypoints": points.ravel().tolist()}]).poses("a.png", 100, 100)
+    (pose,) = read(tmp_path, annotations=[{"image_id": 1, "keypoints": points.ravel().tolist()}]).poses(
+        "a.png", 100, 100
+    )
     assert pose[NOSE, 2] == pytest.approx(0.1)
     assert pose[L_SHOULDER, 2] == pytest.approx(points[5, 2])
     assert pose[NECK, 2] == pytest.approx(points[5, 2]), "no surer than the less sure shoulder"
 
 
-@pytest.mark.parametrize("style", ["{side}_{part}", "{part}_{side}", "{Side} {Part}", "{S}-{Part}", "{side}{Part}", "{S}{Part}"])
+@pytest.mark.parametrize(
+    "style", ["{side}_{part}", "{part}_{side}", "{Side} {Part}", "{S}-{Part}", "{side}{Part}", "{S}{Part}"]
+)
 def test_keypoints_in_another_order_are_put_in_coco_s(tmp_path: Path, style: str) -> None:
     def called(name: str) -> str:
         if name == "nose":
@@ -158,7 +167,7 @@ def test_animals_and_things_are_no_people(tmp_path: Path, category: dict[str, An
 
 
 def test_only_animals_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no annotation can be used: left out: 1 .annotation of another category 1"):
+    with pytest.raises(UserError, match=r"no annotation can be used: left out: 1 .annotation of another category 1"):
         read(tmp_path, categories=[{"id": 1, "name": "antelope", "keypoints": ANIMAL.split()}])
 
 
@@ -168,8 +177,8 @@ def test_categories_without_names_are_coco_s(tmp_path: Path, names: Any) -> None
 
 
 def test_a_picture_entered_twice_has_its_people_once(tmp_path: Path) -> None:
-    other = POINTS + (40, 30, 0)
-    half = POINTS * (0.5, 0.5, 1) + (0.2, 0.2, 0)
+    other = POINTS + np.array([40, 30, 0])
+    half = POINTS * (0.5, 0.5, 1) + np.array([0.2, 0.2, 0])
     file = read(
         tmp_path,
         images=[

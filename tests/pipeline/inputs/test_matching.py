@@ -77,7 +77,9 @@ def test_names_that_fit_equally_well_are_not_guessed_at() -> None:
 
 
 def test_where_nothing_fits_one_name_of_each_side_is_shown() -> None:
-    with pytest.raises(UserError, match=r"no entry for any source: it names e\.g\. 'x\.png', .* e\.g\. 'w\.png'") as told:
+    with pytest.raises(
+        UserError, match=r"no entry for any source: it names e\.g\. 'x\.png', .* e\.g\. 'w\.png'"
+    ) as told:
         found(["x.png"], ["w.png"])
     assert "\n" not in str(told.value)
     with pytest.raises(UserError, match="it names none"):
