@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.logging import RichHandler
 from rich.segment import Segment
 from rich.text import Text
 
@@ -44,11 +43,19 @@ def complain(message: str) -> None:
     err.print(" ".join(message.split()), style="bold red", markup=False)
 
 
+class _Lines(logging.Handler):
+    """Prints each record unwrapped: one warning stays one line, in a file of the output too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(self.format(record), style="yellow" if record.levelno >= logging.WARNING else None)
+
+
 def set_up_logging(verbose: bool) -> None:
     """Our own warnings on stderr, above a live display rather than through it; with ``verbose`` everybody's."""
     if not verbose:  # libraries warn of each other at import, and no user can do anything about that
         warnings.simplefilter("ignore")
-    handler = RichHandler(console=err, show_path=False, show_time=verbose, markup=False)
+    handler = _Lines()
+    handler.setFormatter(logging.Formatter(f"{'%(asctime)s ' if verbose else ''}%(levelname)s %(message)s"))
     level = logging.INFO if verbose else logging.WARNING
     for name in ("pipeline", "flows"):
         logger = logging.getLogger(name)

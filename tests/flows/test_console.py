@@ -27,6 +27,19 @@ console.out.print(table)
 """
 
 
+def test_a_warning_stays_one_line() -> None:
+    code = """
+import logging
+from flows.cli import console
+console.set_up_logging(False)
+logging.getLogger("pipeline").warning("word " * 100)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, cwd=ROOT
+    )
+    assert done.stderr.splitlines() == ["WARNING " + "word " * 100]
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_control_characters_and_markup_stay_text(terminal: bool) -> None:
     environment = {"PATH": "/usr/bin", "PYTHONIOENCODING": "utf-8", "COLUMNS": "200", "TERM": "xterm"}

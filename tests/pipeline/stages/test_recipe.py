@@ -38,7 +38,7 @@ def test_the_stages_in_order(standins: Path) -> None:
 
 def test_every_field_of_the_rows_is_added_by_a_stage(standins: Path) -> None:
     added = {name for stage in stages(profile(standins), standins) for name in stage.adds}
-    given = {"path", "status", "reason", "error", "detail", "slot_digest"}
+    given = {"path", "pose_entry", "status", "reason", "error", "detail", "slot_digest"}
     given |= {"source_license", "source_attribution", "source_uri", "nsfw"}
     assert {field.name for field in dataclasses.fields(Variation)} == added | given
 
