@@ -17,17 +17,17 @@ def openpose_from_coco(points: np.ndarray) -> np.ndarray:
     """OpenPose-18 from COCO-17 keypoints.
 
     Args:
-        points: ``[17, 3]`` x, y, and COCO's visibility (0 not labelled, 1 hidden, 2 visible).
+        points: ``[17, 3]`` x, y, and COCO's visibility (0 not labelled, 1 hidden, 2 visible) or a score (0..1).
 
     Returns:
-        ``[18, 3]`` in the same units; confidence 1 for labelled joints, hidden ones too (their place is known). The
-        neck lies midway between the shoulders and is there if both are.
+        ``[18, 3]`` in the same units; confidence 1 for labelled joints, hidden ones too (their place is known), or the
+        score. The neck lies midway between the shoulders, as sure as the less sure one, and is there if both are.
     """
-    labelled = points[:, 2] > 0
-    coco = np.where(labelled[:, None], np.column_stack([points[:, :2], labelled]), 0.0)
+    sure = points[:, 2].clip(0.0, 1.0)
+    coco = np.where(sure[:, None] > 0, np.column_stack([points[:, :2], sure]), 0.0)
     pose = coco[OPENPOSE_FROM_COCO]
     left, right = pose[L_SHOULDER], pose[R_SHOULDER]
-    pose[NECK] = (left + right) / 2 if left[2] and right[2] else 0.0
+    pose[NECK] = [*(left + right)[:2] / 2, min(left[2], right[2])] if left[2] and right[2] else 0.0
     return pose
 
 

@@ -123,7 +123,7 @@ def open_build(config: BuildConfig, stages: Sequence[Stage] | None = None) -> Bu
     """
     manifest_stem(config.manifest)  # a name that cannot be written to must not cost a build
     profile = load_profile(config.profile)
-    listing = list_sources(config.sources, config.limit)
+    listing = list_sources(config.sources, config.limit, config.poses)
     fingerprints: dict[str, str] = {}
     if stages is None:
         stages = recipe(profile, config)
