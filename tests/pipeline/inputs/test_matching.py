@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 
 import pytest
@@ -93,6 +94,8 @@ def test_sources_without_an_entry_are_told_in_one_line(caplog: pytest.LogCapture
 
 
 def test_many_names_in_seconds() -> None:
-    names = [f"images/{n % 100}/1a2b3c4d-{n}.png" for n in range(50_000)]
-    paths = [f"{n % 100}/{n}.png" for n in range(50_000)]
-    assert len(found(names, paths)) == 50_000
+    names = [f"images/{n % 100}/1a2b3c4d-{n}.png" for n in range(20_000)]
+    paths = [f"{n % 100}/{n}.png" for n in range(20_000)]
+    started = time.process_time()
+    assert len(found(names, paths)) == 20_000
+    assert time.process_time() - started < 20
