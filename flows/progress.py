@@ -163,24 +163,26 @@ def progress_artifact(tally: Tally, run: str) -> Iterator[None]:
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
     key = "build-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in run.lower())
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=as_markdown(tally)))
     stop = threading.Event()
 
-    def update() -> None:
+    def keep_up_to_date() -> None:
         try:
-            update_progress_artifact(artifact, progress=100 * tally.share(), description=as_markdown(tally))
+            artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=as_markdown(tally)))
         except Exception as error:
-            logger.warning("the progress artifact was not updated: %s", error)
+            logger.warning("this run shows no progress in Prefect: %s", error)
+            return
+        over = False
+        while not over:
+            over = stop.wait(ARTIFACT_SECONDS)
+            try:
+                update_progress_artifact(artifact, progress=100 * tally.share(), description=as_markdown(tally))
+            except Exception as error:
+                logger.warning("the progress artifact was not updated: %s", error)
 
-    def keep_updating() -> None:
-        while not stop.wait(ARTIFACT_SECONDS):
-            update()
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_updating,), name="progress")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_up_to_date,), name="progress")
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        update()

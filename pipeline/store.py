@@ -103,8 +103,10 @@ def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)  # still locked: nobody takes it for stray in between
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # "no space left" is of no use without a place
         raise
     sync_folder(path.parent)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli import INTERRUPTED
 from flows.options import takes_build_options
 from pipeline.config import BuildConfig
 
@@ -97,3 +98,14 @@ def render(
 
     export(out, count, seed, size)
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)
+
+
+def run() -> int:
+    """Runs the command line; gives the exit code."""
+    try:
+        app()
+    except SystemExit as done:
+        if done.code == INTERRUPTED:  # typer keeps silent about Ctrl-C
+            raise KeyboardInterrupt from done
+        return done.code if isinstance(done.code, int) else int(bool(done.code))
+    return 0
