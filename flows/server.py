@@ -5,12 +5,14 @@ starts only once the flow does. This one dies with the command, writes to a log 
 
 Its database is its own, in a temporary folder that goes with it: commands that start together would else migrate one
 SQLite file at the same time, and fail. Migrating an empty database takes longer than all the rest of the start, so the
-first server that is up leaves a copy beside its log for the next ones to begin with.
+first server does it once for all, and leaves a copy beside its log.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import fcntl
 import logging
 import os
 import shutil
@@ -43,7 +45,13 @@ class ServerError(RuntimeError):
 
 
 class LocalServer:
-    """A Prefect API on a free port of the loopback interface, with a database of its own and no dashboard."""
+    """A Prefect API on a free port of the loopback interface, with a database of its own and no dashboard.
+
+    Attributes:
+        log: File that takes what it prints.
+        url: Of the API.
+        folder: Where its database lies, as long as it runs.
+    """
 
     def __init__(self, log: Path) -> None:
         """Starts booting; returns at once.
@@ -55,16 +63,15 @@ class LocalServer:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._empty = log.with_name(f"empty-prefect-{version('prefect')}.db")
-        self._folder = Path(tempfile.mkdtemp(prefix="spotdiff-server-"))
-        if self._empty.exists():
-            shutil.copyfile(self._empty, self._folder / DATABASE)
+        self.folder = Path(tempfile.mkdtemp(prefix="spotdiff-server-"))
+        command = [sys.executable, "-m", __name__, str(port), str(self.folder)]
         settings = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         if not any(os.environ.get(name) for name in _OWN_DATABASE):
-            settings[_OWN_DATABASE[0]] = f"sqlite+aiosqlite:///{self._folder / DATABASE}"
+            settings[_OWN_DATABASE[0]] = f"sqlite+aiosqlite:///{self.folder / DATABASE}"
+            command.append(str(log.with_name(f"empty-prefect-{version('prefect')}.db")))
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(port), str(self._folder)],
+                command,
                 env={**os.environ, **settings, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -77,21 +84,20 @@ class LocalServer:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = STARTUP_SECONDS) -> None:
         """Waits until the server answers.
 
         Raises:
             ServerError: It ended or stayed silent; the message names the log file.
         """
-        deadline = time.monotonic() + STARTUP_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if not self.alive:
                 raise ServerError(f"Prefect's local server ended at once; see {self.log}")
             if answers(self.url):
-                self._keep_empty_database()
                 return
             time.sleep(0.1)
-        raise ServerError(f"Prefect's local server did not answer within {STARTUP_SECONDS} s; see {self.log}")
+        raise ServerError(f"Prefect's local server did not answer within {seconds:g} s; see {self.log}")
 
     def stop(self) -> None:
         """Stops the server; done twice, it stays stopped."""
@@ -101,22 +107,7 @@ class LocalServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)  # a server that was killed could not do it
-
-    def _keep_empty_database(self) -> None:
-        """Nothing has been asked of the server yet, so its database is empty but for what Prefect puts there."""
-        if self._empty.exists() or not (self._folder / DATABASE).exists():
-            return
-        copy = self._folder / self._empty.name
-        with suppress(OSError, sqlite3.Error):  # the next server migrates once more
-            with (
-                closing(sqlite3.connect(self._folder / DATABASE)) as database,
-                closing(sqlite3.connect(copy)) as target,
-            ):
-                database.backup(target)
-            beside = self._empty.with_name(f".{self._folder.name}.db")
-            shutil.copyfile(copy, beside)
-            beside.replace(self._empty)
+        shutil.rmtree(self.folder, ignore_errors=True)  # a server that was killed could not do it
 
 
 def answers(url: str) -> bool:
@@ -162,26 +153,43 @@ def running_server(log: Path) -> Iterator[LocalServer]:
         server.stop()
 
 
-def serve(port: int, folder: Path) -> None:
-    """The server's process; ``folder`` is removed at its end.
+def serve(port: int, folder: Path, empty: Path | None = None) -> None:
+    """The server's process.
 
-    The signals that stop it go through uvicorn, which raises them again when it has shut down.
+    Args:
+        port: Of the loopback interface.
+        folder: Where the database of its own lies; removed at the end.
+        empty: Where a migrated, empty database is kept; None: the user has configured another database.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn shuts down first, then raises the signal again
     try:
+        if empty:
+            with suppress(OSError, sqlite3.Error):  # then the server migrates its database itself
+                _begin_with(empty, folder / DATABASE)
         import uvicorn
 
-        uvicorn.run(
-            "prefect.server.api.server:create_app",
-            factory=True,
-            host="127.0.0.1",
-            port=port,
-            log_level="error",
-            lifespan="on",
-        )
+        application = "prefect.server.api.server:create_app"
+        uvicorn.run(application, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _begin_with(empty: Path, database: Path) -> None:
+    """Puts a migrated database in place; of servers that start together, the first makes it and the others wait."""
+    with empty.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not empty.exists():
+            from prefect.server.database import provide_database_interface
+
+            asyncio.run(provide_database_interface().create_db())
+            copy = empty.with_suffix(".tmp")
+            copy.unlink(missing_ok=True)  # of one that was killed
+            with closing(sqlite3.connect(database)) as made, closing(sqlite3.connect(copy)) as target:
+                made.backup(target)
+            copy.replace(empty)
+            return
+    shutil.copyfile(empty, database)
+
+
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), Path(sys.argv[2]))
+    serve(int(sys.argv[1]), *map(Path, sys.argv[2:]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -86,8 +88,28 @@ def test_an_object_store_that_does_not_answer_is_one_line_within_seconds(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test") if credentials else monkeypatch.delenv(name, raising=False)
     began = time.monotonic()
-    done = run_command("spotdiff", "validate", "s3://bucket/m.parquet", cwd=tmp_path)
+    done = run_command("spotdiff", "status", "m.parquet", "--work", "s3://bucket/work", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "object store" in done.stderr
     assert "AWS_ENDPOINT_URL" in done.stderr
     assert time.monotonic() - began < 40  # most of it is start-up where the machine is busy
+
+
+def test_an_object_store_behind_a_dead_wire_is_told_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address takes no connections and refuses none, as behind a firewall."""
+    with ExitStack() as stack:
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # fill its queue; from then on the kernel drops who knocks
+            knocking = stack.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(deaf.getsockname())
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        done = run_command("spotdiff", "status", "m.parquet", "--work", "s3://bucket/work", cwd=tmp_path, timeout=90)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "object store: Connect timeout" in done.stderr
