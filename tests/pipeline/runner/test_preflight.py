@@ -38,6 +38,37 @@ def checked(folder: Path, **changes: Any) -> None:
 
 def profile(folder: Path, old: str, new: str) -> str:
     """The profile ``tiny`` with one change."""
+    text = (PROFILES / "tiny.toml").read_text()
+    assert old in text
+    path = folder / "changed.toml"
+    path.write_text(text.replace(old, new))
+    return str(path)
+
+
+def test_what_is_sound_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    checked(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("{", "not a COCO-keypoints JSON")])
+def test_a_pose_file_that_cannot_be_read(content: str | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "poses.json").write_text(content)
+    with pytest.raises(UserError, match=rf"poses: .*poses.json: .*{said}"):
+        checked(tmp_path, poses=str(tmp_path / "poses.json"))
+
+
+@pytest.mark.parametrize(
+    ("option", "bank"), [("subjects", "tiny_subjects.json"), ("backgrounds", "tiny_backgrounds.json")]
+)
+def test_a_bank_that_is_too_small_for_a_split(option: str, bank: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"bank {bank}: its validation part holds 10 entries, 11 were asked for"):
+        checked(tmp_path, **{option: 11})
+
+
+def test_a_split_without_sources_asks_nothing_of_a_bank(tmp_path: Path) -> None:
+    entries = json.loads((PROFILES / "tiny_subjects.json").read_text())
+    (tmp_path / "bank.json").write_text(json.dumps([entry for entry in entries if entry["split"] == "train"]))
     path = profile(tmp_path, '"tiny_subjects.json"', json.dumps(f"{tmp_path}/bank.json"))
     with pytest.raises(UserError, match=r"bank bank\.json: its validation part holds 0 entries"):
         checked(tmp_path, profile=path)
