@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 
 _STORE = "check AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a local path"
 _REMEDIES = {
@@ -33,8 +34,10 @@ def told(error: BaseException) -> str | None:
         return None
     if error.errno in _REMEDIES and error.filename is not None:
         return f"{error.filename}: {error.strerror}; {_REMEDIES[error.errno]}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EIO):
-        return f"{error.strerror or error}; {_REMEDIES[error.errno]}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # files with a name say it: this one has none
+        return f"temporary folder {tempfile.gettempdir()}: {error.strerror}; free some space there, or set TMPDIR"
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO):
+        return f"{error.strerror}; {_REMEDIES[error.errno]}"
     if "temporary directory" in str(error):
         return f"{error.strerror or error}; free some space there, or set TMPDIR"
     return None

@@ -63,3 +63,12 @@ def test_a_full_disk_is_named_in_one_line_and_the_build_goes_on_with_more(
     subprocess.run(["mount", "-o", "remount,size=8m", str(small)], check=True)
     more = build(tmp_path, **places)
     assert (more.returncode, more.stderr) == (0, "")
+
+
+def test_a_full_temporary_folder_is_named(small: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in", 3 * SOURCES)
+    full = build(tmp_path, "m.parquet", "work", TMPDIR=str(small))
+    if full.returncode == 0:
+        pytest.skip("nothing of a build of this size goes through the temporary folder")
+    assert full.stderr.count("\n") == 1, full.stderr
+    assert f"temporary folder {small}: No space left on device; free some space there, or set TMPDIR" in full.stderr
