@@ -54,7 +54,7 @@ def _told(command: Callable[[], int]) -> int:
         return command()
     except Exception as error:
         from flows.cli.console import complain
-        from flows.cli.failures import told
+        from pipeline.failures import told
 
         message = str(error) if isinstance(error, UserError) else told(error)
         if message is None:

@@ -12,7 +12,6 @@ from types import FrameType
 
 from flows.cli import INTERRUPTED
 from flows.cli.console import complain, err, set_up_logging
-from flows.cli.failures import told
 from flows.cli.scheduled import run_scheduled
 from flows.cli.sheets import draw, sheets_folder
 from flows.cli.summary import show_summary
@@ -21,6 +20,7 @@ from flows.handover import Handover
 from flows.progress import tally_of
 from flows.server import ServerError, reachable, running_server
 from pipeline.config import BuildConfig, UserError, default_workers
+from pipeline.failures import told
 from pipeline.manifest.finish import build_manifest, finish
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events

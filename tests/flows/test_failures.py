@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -14,8 +13,6 @@ from pathlib import Path
 
 import pytest
 from commands import BIN, run_command
-
-from flows.cli.failures import told
 
 FAILING = "import sys; sys.argv = ['spotdiff']; from flows.cli import command_line\ndef fail(): {}\ncommand_line(fail)"
 
@@ -49,13 +46,6 @@ def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     done = failing("return 1 // 0", tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-
-
-def test_errors_without_a_remedy_are_not_dressed_up() -> None:
-    assert told(ValueError("x")) is None
-    assert told(OSError("something odd")) is None
-    assert told(OSError(errno.EBADF, "Bad file descriptor")) is None
-    assert told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) is not None
 
 
 def test_ctrl_c_at_the_start_is_one_line_and_exit_code_130(tmp_path: Path) -> None:
