@@ -61,7 +61,9 @@ def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[s
     work = _handed.get()
     if work is None:
         work = Handover(open_build(build_config(**options)))
-        check(work.build, work.build.scan())
+        found = work.build.scan()
+        if not work.build.complete(found):
+            check(work.build, found)
     outcome = run_here(work, workers)
     return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli import INTERRUPTED
 from flows.options import takes_build_options
 from pipeline.config import BuildConfig
 
@@ -105,7 +104,7 @@ def run() -> int:
     try:
         app()
     except SystemExit as done:
-        if done.code == INTERRUPTED:  # typer keeps silent about Ctrl-C
-            raise KeyboardInterrupt from done
+        if done.__context__ and isinstance(done.__context__.__cause__, KeyboardInterrupt):
+            raise done.__context__.__cause__ from None  # typer keeps silent about it
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from flows.cli import FLOW_THREAD
@@ -14,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """Between two looks at the flow and, where it has nothing to do for us, at its server."""
+LINGER_SECONDS = 60.0
+"""For Prefect's bookkeeping once the work is done."""
 
 
 def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> None:
@@ -67,8 +70,14 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
 
 
 def _wait(thread: threading.Thread, work: Handover, alive: Callable[[], bool]) -> None:
-    """Waits for the end of the flow; without a server, for the end of the work alone."""
+    """Waits for the end of the flow; without a server, or with one that takes no news, for the end of the work alone."""
+    over: float | None = None
     while thread.is_alive():
         thread.join(LOOK_SECONDS)
+        if work.done.is_set():
+            over = over or time.monotonic()
+            if time.monotonic() - over > LINGER_SECONDS:
+                logger.warning("Prefect did not take the news of the build's end within %g s", LINGER_SECONDS)
+                return
         if not work.under_way and not alive():
             return

@@ -23,6 +23,7 @@ from pipeline.manifest.finish import build_manifest
 COMMAND = [sys.executable, str(ROOT / "tests" / "flows" / "toy_command.py")]
 SOURCES = 6
 DEAD = "http://127.0.0.1:9/api"
+PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), DEAD)
 BEFORE = """
 from toy_flow import open_toy
 from flows.cli import command_line
@@ -44,11 +45,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def started(folder: Path, **environment: str) -> subprocess.Popen[str]:
-    """The toy build as a command of its own, in a folder."""
+    """The toy build as a command of its own, in a folder, behind a proxy that is dead."""
     inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     return subprocess.Popen(
         [*COMMAND, "in", "m.parquet", "work", "0.1"],
-        cwd=folder, env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+        cwd=folder, env={**inherited, "PYTHONPATH": str(ROOT), **PROXIES, **environment},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
