@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -100,13 +100,27 @@ class PoseSettings(_Model):
     """Of the control image's limbs, as a share of its side."""
 
 
+def _template(*known: str) -> AfterValidator:
+    """Checks that a prompt template has no other placeholders than ``known``."""
+
+    def check(value: str) -> str:
+        try:
+            value.format(**dict.fromkeys(known, ""))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            may = " and ".join(f"{{{name}}}" for name in known)
+            raise ValueError(f"only {may} may stand in braces; write {{{{ and }}}} for braces themselves") from error
+        return value
+
+    return AfterValidator(check)
+
+
 class SubjectSettings(_Model):
     """Settings of the ControlNet generation (vocabulary of ``StableDiffusionControlNetPipeline``)."""
 
     num_inference_steps: Count
     guidance_scale: float
     controlnet_conditioning_scale: float = 1.0
-    prompt_template: str = "{subject}"
+    prompt_template: Annotated[str, _template("subject")] = "{subject}"
     negative_prompt: str = ""
     batch_size: Count
     max_attempts: Count = 4
@@ -126,7 +140,7 @@ class BackgroundSettings(_Model):
 
     num_inference_steps: Count
     guidance_scale: float
-    prompt_template: str = "{subject}, {background}"
+    prompt_template: Annotated[str, _template("subject", "background")] = "{subject}, {background}"
     negative_prompt: str = ""
     batch_size: Count
     max_attempts: Count = 3
@@ -192,7 +206,7 @@ def load_profile(name: str) -> Profile:
     except OSError as error:
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
         raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # bad TOML, bytes that are no UTF-8, tables nested without end
         raise UserError(f"profile {path}: not valid TOML: {error}") from error
     try:
         return Profile.model_validate(data)

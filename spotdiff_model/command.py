@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.config import UserError
+from pipeline.failures import told
 
 _QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -41,15 +42,18 @@ def with_options(settings: type[BaseModel], function: Callable[..., None]) -> Ca
 
 
 def run(command: Callable[..., None]) -> None:
-    """Runs a command; a user's mistake is one line and exit code 1."""
+    """Runs a command; what a user can cause or mend is one line and exit code 1."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command()(command)
     try:
         app()
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else told(error)
+        if message is None:
+            raise
+        typer.echo(f"error: {message}", err=True)
         sys.exit(1)
 
 

@@ -98,3 +98,14 @@ def render(
 
     export(out, count, seed, size)
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)
+
+
+def run() -> int:
+    """Runs the command line; gives the exit code."""
+    try:
+        app()
+    except SystemExit as done:
+        if done.__context__ and isinstance(done.__context__.__cause__, KeyboardInterrupt):
+            raise done.__context__.__cause__ from None  # typer keeps silent about it
+        return done.code if isinstance(done.code, int) else int(bool(done.code))
+    return 0

@@ -150,4 +150,8 @@ def last_config(manifest: str, work: str) -> BuildConfig:
         told = json.loads(store.read_bytes(path))
     except FileNotFoundError as error:
         raise UserError(f"no build of {manifest} was started with --work {work} ({path} is missing)") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); `spotdiff build` with the build's options mends it") from error
+    if not isinstance(told, dict):
+        raise UserError(f"{path} is damaged (no JSON object); `spotdiff build` with the build's options mends it")
     return build_config(**told)
