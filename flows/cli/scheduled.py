@@ -70,7 +70,7 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
 
 
 def _wait(thread: threading.Thread, work: Handover, alive: Callable[[], bool]) -> None:
-    """Waits for the end of the flow; without a server, or with one that takes no news, for the end of the work alone."""
+    """Waits for the flow to end; without a server, or with one that takes no news, for the work alone."""
     over: float | None = None
     while thread.is_alive():
         thread.join(LOOK_SECONDS)
