@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flows.cli import FLOW_THREAD
 from flows.handover import Handover
+from pipeline.config import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,11 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
         alive: Whether the server is still there.
 
     Raises:
+        UserError: Prefect's server refuses to run a flow.
         Exception: What the work raised, or Prefect before it began.
         KeyboardInterrupt: The work was stopped, and is over.
     """
+    import httpx
     from prefect.events.worker import EventsWorker
 
     from flows.build_dataset import BuildFailed, build_dataset, handed
@@ -65,12 +68,14 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
         raise work.error
     if failed and alive():
         if not work.done.is_set():
+            if isinstance(failed[0], httpx.HTTPError):
+                raise UserError(f"Prefect: {failed[0]}; see to PREFECT_API_URL and its key") from failed[0]
             raise failed[0]
         logger.warning("the build is finished, but Prefect could not be told: %s", failed[0])
 
 
 def _wait(thread: threading.Thread, work: Handover, alive: Callable[[], bool]) -> None:
-    """Waits for the flow to end; without a server, or with one that takes no news, for the work alone."""
+    """Waits for the end of the flow; where its server is gone or takes no news, for the end of the work alone."""
     over: float | None = None
     while thread.is_alive():
         thread.join(LOOK_SECONDS)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -98,6 +101,39 @@ def test_a_server_that_goes_before_the_flow_begins_leaves_the_work_to_be_taken(f
         cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "left to be taken\n"), done.stderr
+
+
+def test_a_server_that_refuses_is_the_user_s_to_see_to(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests/flows:{TOYS}"}
+    with refusing() as url:
+        done = subprocess.run(
+            [sys.executable, "-c", BEFORE.replace("False", "True")],
+            cwd=folder, env={**environment, "PREFECT_API_URL": url}, capture_output=True, text=True, check=False,
+            timeout=200,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Prefect: Client error '401 Unauthorized'"), done.stderr
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """An API that knows nobody."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
 
 
 def test_work_is_done_once(folder: Path) -> None:
