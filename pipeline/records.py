@@ -79,6 +79,8 @@ class Row:
     """Fields that name the slot which the row fills; the first one names the source that it is about."""
     CARRIED: ClassVar[tuple[str, ...]] = ()
     """Fields that only travel along: when they change, a finished row is kept and given the new ones."""
+    OVERVIEW: ClassVar[tuple[str, ...]] = ()
+    """Fields that a fragment's footer repeats, so that they are known of all rows without reading any."""
     ATTEMPT: ClassVar[str] = ""
     """The field that counts attempts, if the row's stage makes several."""
 
@@ -158,6 +160,7 @@ class Source(Row):
     KIND: ClassVar[str] = "source"
     SLOT: ClassVar[tuple[str, ...]] = ("path",)
     CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
+    OVERVIEW: ClassVar[tuple[str, ...]] = ("status", "reason", "source_id", "path", "source_phash", *_RIGHTS)
 
     source_id: str
     path: str
@@ -183,6 +186,7 @@ class Posed(Source):
 
     KIND: ClassVar[str] = "posed"
     SLOT: ClassVar[tuple[str, ...]] = ("source_id",)
+    OVERVIEW: ClassVar[tuple[str, ...]] = ()
 
     pose_id: str = ""
     split: str = ""

@@ -22,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.config import UserError
 
 _TEMPORARY = ".spotdiff-tmp"
+_LOCAL = LocalFileSystem()
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -32,7 +33,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     """
     if is_local(url):  # not through fsspec's URL parsing, to which "::" in a file name is a chain of filesystems
         path = url.split("://", 1)[1] if "://" in url else url
-        return LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
+        return _LOCAL, os.path.abspath(os.path.expanduser(path))
     protocol, _ = split_protocol(url)
     # s3fs remembers listings for the life of the process: files of other workers would stay unseen
     options = {"use_listings_cache": False} if protocol in ("s3", "s3a") else {}
@@ -65,7 +66,7 @@ def read_bytes(url: str) -> bytes:
 def open_input(url: str) -> IO[bytes]:
     """Opens for reading, seekable (Parquet reads footers and single columns)."""
     fs, path = filesystem(url)
-    return fs.open(path, "rb")
+    return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 
 
 def write_bytes(url: str, data: bytes) -> None:
@@ -136,13 +137,57 @@ def sync_folder(folder: Path) -> None:
 
 def list_files(folder: str, suffix: str = "") -> list[str]:
     """URLs of the files directly in a folder, sorted, temporary ones left out; empty where there is no folder."""
+    return list(stamps(folder, suffix))
+
+
+def stamps(folder: str, suffix: str = "") -> dict[str, str]:
+    """The files of :func:`list_files`, each with its :func:`stamp`, at the price of one listing."""
     fs, path = filesystem(folder)
     try:
-        entries = fs.ls(path, detail=True)
+        if isinstance(fs, LocalFileSystem):
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in entries if _shown(entry, suffix)]
+            found = {name: stamp for name in names if (stamp := _stamp_of(f"{path}/{name}"))}
+        else:
+            found = {
+                name: _remote_stamp(entry)
+                for entry in fs.ls(path, detail=True)
+                if (name := entry["name"].rsplit("/", 1)[-1]).endswith(suffix) and entry["type"] == "file"
+            }
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    names = [entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file"]
-    return [join(folder, name) for name in sorted(names) if name.endswith(suffix) and not name.endswith(_TEMPORARY)]
+        return {}
+    return {join(folder, name): found[name] for name in sorted(found)}
+
+
+def stamp(url: str) -> str | None:
+    """What changes whenever a file is written anew: size, time and place, or the object store's tag.
+
+    Returns:
+        The stamp; None: there is no such file.
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return _stamp_of(path)
+    try:
+        return _remote_stamp(fs.info(path))
+    except FileNotFoundError:
+        return None
+
+
+def _shown(entry: os.DirEntry[str], suffix: str) -> bool:
+    return entry.name.endswith(suffix) and not entry.name.endswith(_TEMPORARY) and entry.is_file()
+
+
+def _stamp_of(path: str) -> str | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+
+
+def _remote_stamp(entry: dict[str, Any]) -> str:
+    return f"{entry.get('size')}-{entry.get('ETag') or entry.get('LastModified')}"
 
 
 def remove(url: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from pipeline import ids, store
 from pipeline.config import UserError
 from pipeline.manifest.footer import describe
@@ -15,18 +17,22 @@ from pipeline.runner.fragments import Fragments
 
 def build_manifest(build: Build, engine: Engine = in_turn) -> Outcome:
     """A whole build: does what is missing, writes the manifest."""
-    return finish(build, build.run(engine))
+    return finish(build, build.run(engine), engine)
 
 
-def finish(build: Build, done: Fragments) -> Outcome:
-    """Writes the manifest of a complete set of fragments, unless it is there already."""
+def finish(build: Build, done: Fragments, engine: Engine = in_turn) -> Outcome:
+    """Writes the manifest of a complete set of fragments, unless it is there already.
+
+    Args:
+        build: The build.
+        done: Its fragments.
+        engine: Makes those again that prove damaged when they are read.
+    """
     assert build.complete(done)
-    assert done.duplicates is not None
     config = build.config
     if not written(build, done):
-        footer = {**describe(build.profile, config, build.fingerprints), "made_of": _made_of(done)}
-        fragments = [fragment for chain in done.chains for fragment in chain]
-        write_manifest(config.manifest, build.ledger, fragments, done.duplicates, footer)
+        sets = chain([done], iter(lambda: build.run(engine), None))
+        done = build.mending(lambda: _write(build, next(sets)))
     manifest = Manifest(config.manifest)
     counts, reasons = done.counts()
     return Outcome(
@@ -41,6 +47,14 @@ def finish(build: Build, done: Fragments) -> Outcome:
     )
 
 
+def _write(build: Build, done: Fragments) -> Fragments:
+    assert done.duplicates is not None
+    footer = {**describe(build.profile, build.config, build.fingerprints), "made_of": _made_of(done)}
+    fragments = [fragment for of_shard in done.chains for fragment in of_shard]
+    write_manifest(build.config.manifest, build.ledger, fragments, done.duplicates, footer)
+    return done
+
+
 def written(build: Build, done: Fragments) -> bool:
     """Whether the manifest that is there now was made of just these fragments."""
     try:
@@ -53,5 +67,5 @@ def written(build: Build, done: Fragments) -> bool:
 def _made_of(done: Fragments) -> str:
     """Digest of all that the manifest and its list of rejected rows are read from."""
     assert done.duplicates is not None
-    fragments = [[f.stage, f.key, f.digest, f.counts, f.reasons] for chain in done.chains for f in chain]
+    fragments = [[f.stage, f.key, f.digest, f.counts, f.reasons] for of_shard in done.chains for f in of_shard]
     return ids.digest([fragments, sorted(done.duplicates.found)])

@@ -103,20 +103,6 @@ def _foreign() -> bytes:
     return bytes(sink.getvalue())
 
 
-def test_stale_are_those_that_are_not_current(tmp_path: Path) -> None:
-    ledger = Ledger(str(tmp_path))
-    old, new, other = (
-        ledger.write(_rows(), Source, stage=stage, shard="0", key=key * 16, settings="s")
-        for stage, key in (("sources", "a"), ("sources", "b"), ("poses", "a"))
-    )
-    assert ledger.stale([new]) == [old]
-    assert ledger.stale([new, old]) == []
-    ledger.remove(ledger.stale([new]))
-    assert ledger.fragments("sources") == [new]
-    assert ledger.fragments("poses") == [other]
-    assert ledger.earlier("sources", "s", ["1.png"]) == [new]
-
-
 def test_earlier_fragments_are_found_by_source_and_settings(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path))
     rows = _rows()
