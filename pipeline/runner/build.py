@@ -178,4 +178,4 @@ def last_config(manifest: str, work: str) -> BuildConfig:
         told = json.loads(store.read_bytes(path))
     except FileNotFoundError as error:
         raise UserError(f"no build of {manifest} was started with --work {work} ({path} is missing)") from error
-    return build_config(**told)
+    return build_config(**{**told, "manifest": manifest, "work": work})  # as they are called from here and now

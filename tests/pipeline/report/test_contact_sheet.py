@@ -31,7 +31,8 @@ def built(work: Path) -> Built:
 
 @pytest.fixture(scope="module")
 def ledger(work: Path) -> Ledger:
-    return Ledger(str(work / "work" / "v1"))
+    (root,) = (work / "work").glob("v1-*")
+    return Ledger(str(root))
 
 
 def _cell(sheet: Image.Image, column: int, row: int | None) -> np.ndarray:
@@ -68,7 +69,7 @@ def test_all_cells_of_all_sheets(built: Built, ledger: Ledger, tmp_path: Path) -
             assert isinstance(subject, Subject)
             expected: list[bytes | None] = [subject.subject_image, subject.mask] if subject.ok else [None, None]
             for background in range(BACKGROUNDS):
-                made = variations.get(f"{subject.key}/{source.split}-b{background}")
+                made = variations.get(f"{subject}/{source.split}-b{background}")
                 expected.append(made.image if made and made.ok else None)
             for column, data in enumerate(expected):
                 cell = _cell(sheet, column, number)
