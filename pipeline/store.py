@@ -7,6 +7,7 @@ files of one that is still at work. Object stores show a file only once it is co
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -23,6 +24,7 @@ from pipeline.config import UserError
 
 _TEMPORARY = ".spotdiff-tmp"
 _LOCAL = LocalFileSystem()
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -124,6 +126,99 @@ def _locked_temporary(path: Path) -> tuple[Path, IO[bytes]]:
 def temporary_name(path: Path) -> Path:
     """A hidden name beside ``path`` that :func:`remove_stray` knows."""
     return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}{_TEMPORARY}")
+
+
+def create(url: str, data: bytes) -> bool:
+    """Writes a file that is not there yet, whole and at once; of several that try, one does.
+
+    Returns:
+        Whether it was written; False: there is one.
+    """
+    fs, path = filesystem(url)
+    if not isinstance(fs, LocalFileSystem):
+        return _create_remote(fs, path, data)
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary, file = _locked_temporary(place)
+    with file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(temporary, place)  # unlike opening exclusively, whole from the first moment, and on NFS, too
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _create_exclusively(path, data)
+        finally:
+            temporary.unlink(missing_ok=True)
+    sync_folder(place.parent)
+    return True
+
+
+def swap(url: str, old: bytes, new: bytes) -> bool:
+    """Replaces a file's content only if it still is ``old``; of several that try, one does.
+
+    Returns:
+        Whether it was replaced.
+    """
+    fs, path = filesystem(url)
+    if not isinstance(fs, LocalFileSystem):
+        return _swap_remote(fs, path, old, new)
+    place = Path(path)
+    aside = temporary_name(place)
+    try:
+        os.rename(place, aside)  # of several that try, one gets it
+    except FileNotFoundError:
+        return False
+    try:
+        if aside.read_bytes() == old:
+            return create(url, new)
+        with suppress(OSError):  # it was changed since; unless there is another by now, it goes back
+            os.link(aside, place)
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _create_exclusively(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _create_remote(fs: Any, path: str, data: bytes) -> bool:
+    try:
+        fs.pipe_file(path, data, mode="create")  # a conditional put
+    except OSError:  # s3fs has no error of its own for a condition that does not hold
+        if fs.exists(path):
+            return False
+        raise
+    return True
+
+
+def _swap_remote(fs: Any, path: str, old: bytes, new: bytes) -> bool:
+    try:
+        tag = fs.info(path).get("ETag")
+        if fs.cat_file(path) != old:
+            return False
+        if tag is None or not hasattr(fs, "call_s3"):  # no conditional put that we know of
+            fs.pipe_file(path, new)
+        else:
+            bucket, key, _ = fs.split_path(path)
+            fs.call_s3("put_object", Bucket=bucket, Key=key, Body=new, IfMatch=tag)
+    except OSError:
+        if fs.exists(path) and fs.cat_file(path) == old:
+            raise
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,6 +20,7 @@ from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
 from pipeline.runner.build import Build, open_build
 from pipeline.runner.fragments import Fragments
+from pipeline.runner.lock import refuse_second
 
 INTERRUPTED = 130
 LIBRARIES = {
@@ -39,6 +40,7 @@ def run_build(config: BuildConfig, workers: int | None, verbose: bool) -> int:
     found = build.scan()
     fresh = not build.complete(found)
     if fresh:
+        refuse_second(config.manifest)
         try:
             _run_flow(build, workers, verbose)
         except KeyboardInterrupt:

@@ -13,11 +13,18 @@ from pipeline.manifest.write import write_manifest
 from pipeline.runner.build import Build
 from pipeline.runner.engine import Engine, in_turn
 from pipeline.runner.fragments import Fragments
+from pipeline.runner.lock import Lock, only_writer
 
 
 def build_manifest(build: Build, engine: Engine = in_turn) -> Outcome:
-    """A whole build: does what is missing, writes the manifest."""
-    return finish(build, build.run(engine), engine)
+    """A whole build: does what is missing, writes the manifest.
+
+    Raises:
+        UserError: Another process builds this manifest.
+    """
+    with only_writer(build.config.manifest) as lock:
+        done = build.run(engine)
+        return _outcome(build, done if written(build, done) else _write(build, done, engine, lock))
 
 
 def finish(build: Build, done: Fragments, engine: Engine = in_turn) -> Outcome:
@@ -29,10 +36,31 @@ def finish(build: Build, done: Fragments, engine: Engine = in_turn) -> Outcome:
         engine: Makes those again that prove damaged when they are read.
     """
     assert build.complete(done)
-    config = build.config
     if not written(build, done):
-        sets = chain([done], iter(lambda: build.run(engine), None))
-        done = build.mending(lambda: _write(build, next(sets)))
+        with only_writer(build.config.manifest) as lock:
+            done = _write(build, done, engine, lock)
+    return _outcome(build, done)
+
+
+def _write(build: Build, done: Fragments, engine: Engine, lock: Lock) -> Fragments:
+    """Writes the manifest; gives the fragments that it was made of."""
+    sets = chain([done], iter(lambda: build.run(engine), None))
+
+    def write() -> Fragments:
+        whole = next(sets)
+        assert build.complete(whole)
+        assert whole.duplicates is not None
+        footer = {**describe(build.profile, build.config, build.fingerprints), "made_of": _made_of(whole)}
+        fragments = [fragment for of_shard in whole.chains for fragment in of_shard]
+        lock.check()
+        write_manifest(build.config.manifest, build.ledger, fragments, whole.duplicates, footer)
+        return whole
+
+    return build.mending(write)
+
+
+def _outcome(build: Build, done: Fragments) -> Outcome:
+    config = build.config
     manifest = Manifest(config.manifest)
     counts, reasons = done.counts()
     return Outcome(
@@ -45,14 +73,6 @@ def finish(build: Build, done: Fragments, engine: Engine = in_turn) -> Outcome:
         reasons=reasons,
         problem=problem(manifest, counts, reasons, config.max_failure_rate),
     )
-
-
-def _write(build: Build, done: Fragments) -> Fragments:
-    assert done.duplicates is not None
-    footer = {**describe(build.profile, build.config, build.fingerprints), "made_of": _made_of(done)}
-    fragments = [fragment for of_shard in done.chains for fragment in of_shard]
-    write_manifest(build.config.manifest, build.ledger, fragments, done.duplicates, footer)
-    return done
 
 
 def written(build: Build, done: Fragments) -> bool:
