@@ -13,6 +13,7 @@ Every row carries a ``status``:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -111,12 +112,20 @@ class Row:
 
     def grow(self, kind: type[AnyRow], **more: Any) -> AnyRow:
         """A row of a later kind with the fields they share and ``more``; status starts again at ``ok``."""
-        shared = {f.name for f in dataclasses.fields(kind)} - _OUTCOME
-        mine = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in shared}
+        mine = {name: getattr(self, name) for name in _shared(type(self), kind)}  # type: ignore[arg-type]  # mypy: a dataclass has no hash
         return kind(**{**mine, **more})
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@functools.cache
+def _shared(one: type[Row], other: type[Row]) -> tuple[str, ...]:
+    """The fields of two row types that :meth:`Row.grow` hands on."""
+    names = {f.name for f in dataclasses.fields(other)} - _OUTCOME
+    return tuple(f.name for f in dataclasses.fields(one) if f.name in names)
+
+
 _OUTCOME = {"status", "reason", "error", "detail", "slot_digest"}
 _RIGHTS = ("source_license", "source_attribution", "source_uri")
 

@@ -1,9 +1,9 @@
 """Parquet files that prove themselves: no byte of one can change without being found.
 
-A file is ``row groups | seal | Parquet footer``. The footer's JSON holds a sha256 of each row group's bytes, and the
-seal is the sha256 of the footer. To other readers it is plain Parquet: they find the footer from the file's end, and
-the row groups from the footer. Proving bytes costs a small share of decoding them, and whatever is read is proved
-first: the footer alone, one row group, or all.
+A file is ``row groups | note | seal | Parquet footer``. The note is JSON: what the writer has to say, and a sha256 of
+each row group's bytes. The seal is the note's length and the sha256 of note and footer. To other readers it is plain
+Parquet: they find the footer from the file's end, and the row groups from the footer. Proving bytes costs a small share
+of decoding them, and whatever is read is proved first: the note alone, one row group, or all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_KEY = b"spotdiff"
 _END = b"PAR1"
-_SEAL = hashlib.sha256().digest_size
+_SEAL = 4 + hashlib.sha256().digest_size
 _TAIL = 1 << 16
-"""Bytes read at once from a file's end: more than most footers have."""
+"""Bytes read at once from a file's end: more than most notes and footers have."""
 
 
 class Damaged(ValueError):
@@ -36,21 +35,22 @@ def write_sealed(file: IO[bytes], schema: pa.Schema, groups: Iterable[pa.Table],
         file: Open for writing, empty.
         schema: Of all tables.
         groups: The tables.
-        said: What the footer is to say, JSON-able.
+        said: What the note is to say, JSON-able.
     """
-    sink, blocks = _Sink(), []
+    taken, blocks = _Sink(), []
+    sink = pa.BufferedOutputStream(pa.PythonFile(taken, mode="w"), 1 << 20)
 
     def put() -> None:
-        data = sink.take()
+        sink.flush()
+        data = taken.take()
         blocks.append([len(data), hashlib.sha256(data).hexdigest()])
         file.write(data)
 
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
     with pq.ParquetWriter(
         sink,
         schema,
         compression="zstd",
-        use_dictionary=texts,  # of pictures it would only be a second copy
+        use_dictionary=False,  # of pictures it would only be a second copy
         write_statistics=False,  # and these would put pieces of pictures into the footer
         store_schema=False,
         write_page_checksum=True,  # for other readers
@@ -59,24 +59,26 @@ def write_sealed(file: IO[bytes], schema: pa.Schema, groups: Iterable[pa.Table],
         for table in groups:
             writer.write_table(table)
             put()
-        writer.add_key_value_metadata({_KEY: json.dumps({**said, "blocks": blocks})})
-    footer = sink.take()
-    file.write(hashlib.sha256(footer).digest() + footer)
+    sink.flush()
+    footer = taken.take()
+    note = json.dumps({**said, "blocks": blocks}, separators=(",", ":")).encode()
+    seal = len(note).to_bytes(4, "little") + hashlib.sha256(note + footer).digest()
+    file.write(note + seal + footer)
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A sealed file whose footer has been proved.
+    """A sealed file whose note and footer have been proved.
 
     Attributes:
-        said: What the footer says.
-        metadata: Parquet's own.
+        said: What the note says.
+        footer: Parquet's.
         blocks: Length and sha256 of each stretch of bytes: the file's first four, then the row groups.
         size: Of the file, bytes.
     """
 
     said: dict[str, Any]
-    metadata: pq.FileMetaData
+    footer: bytes
     blocks: list[tuple[int, str]]
     size: int
 
@@ -85,7 +87,7 @@ class Sealed:
 
         Args:
             file: The one that this was read from.
-            columns: Which to decode; the others are proved all the same.
+            columns: Which to decode, as far as they are there; the others are proved all the same.
             groups: Which, by number; None: all.
 
         Raises:
@@ -101,32 +103,38 @@ class Sealed:
             if hashlib.sha256(block).hexdigest() != due:
                 raise Damaged(f"row group {number} has changed")
             data[start : start + length] = np.frombuffer(block, np.uint8)
-        with pq.ParquetFile(pa.BufferReader(pa.py_buffer(data)), metadata=self.metadata) as parquet:
+        data[self.size - len(self.footer) :] = np.frombuffer(self.footer, np.uint8)
+        with pq.ParquetFile(pa.BufferReader(pa.py_buffer(data))) as parquet:
             return parquet.read_row_groups(list(wanted), columns=list(columns), use_threads=False)
 
 
 def open_sealed(file: IO[bytes]) -> Sealed:
-    """Reads and proves a file's footer.
+    """Reads and proves a file's note and footer.
 
     Raises:
         Damaged: Bytes have changed, or it is no such file.
     """
     size = file.seek(0, 2)
     tail = _tail(file, size, _TAIL)
-    length = int.from_bytes(tail[-8:-4], "little") + 8
-    if tail[-4:] != _END or length + _SEAL > size:
+    footer = int.from_bytes(tail[-8:-4], "little") + 8
+    if tail[-4:] != _END or footer + _SEAL > size:
         raise Damaged("cut off, or not a Parquet file")
-    if length + _SEAL > len(tail):
-        tail = _tail(file, size, length + _SEAL)
-    seal, footer = tail[-length - _SEAL : -length], tail[-length:]
-    if hashlib.sha256(footer).digest() != seal:
-        raise Damaged("the footer has changed")
-    metadata = pq.read_metadata(pa.BufferReader(footer))
-    said = json.loads(metadata.metadata[_KEY])
+    if footer + _SEAL > len(tail):
+        tail = _tail(file, size, footer + _SEAL)
+    due, note = tail[-footer - _SEAL + 4 : -footer], int.from_bytes(tail[-footer - _SEAL :][:4], "little")
+    whole = note + _SEAL + footer
+    if whole > size:
+        raise Damaged("the note has changed")
+    if whole > len(tail):
+        tail = _tail(file, size, whole)
+    text = tail[-whole : note - whole]
+    if hashlib.sha256(text + tail[-footer:]).digest() != due:
+        raise Damaged("note or footer have changed")
+    said = json.loads(text)
     blocks = [(length, digest) for length, digest in said.pop("blocks")]
-    if sum(length for length, _ in blocks) + _SEAL + length != size:
+    if sum(length for length, _ in blocks) + whole != size:
         raise Damaged("bytes are missing or left over")
-    return Sealed(said, metadata, blocks, size)
+    return Sealed(said, tail[-footer:], blocks, size)
 
 
 def _tail(file: IO[bytes], size: int, length: int) -> bytes:
