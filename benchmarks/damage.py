@@ -91,10 +91,10 @@ class Toy:
             return self._validated(path)
         self.warnings.said.clear()
         self.manifest.unlink()
-        for stage in ("poses", "subjects", "variations"):  # so that every stage's fragments are read
-            victim = next((self.folder / "work").glob(f"*/{stage}/{path.name.split('-')[0]}-*.parquet"))
-            if path != victim and kind != "index":
-                victim.unlink()
+        if path.parent.name in _STAGES:  # what was made of it goes, so that it is read
+            for stage in _STAGES[_STAGES.index(path.parent.name) + 1 :]:
+                for made_of_it in path.parents[1].glob(f"{stage}/{path.name.split('-')[0]}-*.parquet"):
+                    made_of_it.unlink()
         digest = self.build()
         if digest != self.digest or validate(str(self.manifest)):
             return "silent"

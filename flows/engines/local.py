@@ -44,6 +44,7 @@ class LocalEngine:
 
     def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
         """See :class:`pipeline.runner.engine.Engine`. Must be called inside a flow."""
+        self.cancel.clear()  # of an earlier call: a build goes on after it has removed a damaged fragment
         chains: dict[str, Chain] = {shard.name: [] for shard in shards}
         if not tasks:
             return list(chains.values())
