@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -36,25 +38,49 @@ def _read_schema(kind: type[Row]) -> pa.Schema:
     return pa.schema([_arrow_field(f.name, hints[f.name]) for f in dataclasses.fields(kind)])
 
 
-def to_table(rows: list[Any], kind: type[Row]) -> pa.Table:
-    """Rows as a table (one row per row, in order)."""
-    names = [f.name for f in dataclasses.fields(kind)]
-    schema = schema_of(kind)
-    columns = [pa.array([_storable(getattr(row, name)) for row in rows], schema.field(name).type) for name in names]
-    return pa.Table.from_arrays(columns, schema=schema)
+def told_schema(rows: Sequence[Row], kind: type[Row]) -> pa.Schema:
+    """The columns in which any of the rows says something: a column of defaults alone need not be stored."""
+    defaults = _defaults(kind)  # type: ignore[arg-type]  # mypy: a dataclass has no hash
+    told = {name for row in rows for name, value in vars(row).items() if value != defaults[name]}
+    return _columns(kind, frozenset(told))  # type: ignore[arg-type]
+
+
+@functools.cache
+def _columns(kind: type[Row], names: frozenset[str]) -> pa.Schema:
+    return pa.schema([field for field in schema_of(kind) if field.name in names])
+
+
+def to_table(rows: list[Any], kind: type[Row], schema: pa.Schema | None = None) -> pa.Table:
+    """Rows as a table (one row per row, in order); ``schema`` None: all columns."""
+    schema = schema or schema_of(kind)
+    values = [{name: _storable(getattr(row, name)) for name in schema.names} for row in rows]
+    # one call for all columns: each call costs more than a few values do
+    table = pa.Table.from_struct_array(pa.array(values, pa.struct(list(schema))))
+    return table.cast(schema) if table.schema != schema else table
 
 
 def from_table(table: pa.Table, kind: type[AnyRow]) -> list[AnyRow]:
-    """The rows back, enums included."""
+    """The rows back, enums included; columns that are not there come back with their default."""
     rows = []
     for values in table.to_pylist():
-        values["status"] = Status(values["status"])
-        values["reason"] = Reason(values["reason"]) if values["reason"] else None
+        if "status" in values:
+            values["status"] = Status(values["status"])
+        if values.get("reason"):
+            values["reason"] = Reason(values["reason"])
         for name in ("keypoints", "frame"):
             if name in values and values[name] is None:
                 values[name] = []
         rows.append(kind(**values))
     return rows
+
+
+_NOTHING = object()
+
+
+@functools.cache
+def _defaults(kind: type[Row]) -> dict[str, Any]:
+    """A row type's defaults by field; a field without one has a value that no row has."""
+    return {f.name: _NOTHING if f.default is dataclasses.MISSING else f.default for f in dataclasses.fields(kind)}
 
 
 def _storable(value: Any) -> Any:

@@ -5,7 +5,9 @@ A profile names everything that the result depends on; a build config names wher
 
 from __future__ import annotations
 
+import hashlib
 import os
+import posixpath
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -248,8 +250,23 @@ class BuildConfig(_Model):
 
     @property
     def run(self) -> str:
-        """The run's name: the manifest's stem."""
-        return Path(manifest_stem(self.manifest)).name
+        """The run's name, ``<stem>-<8 hex>``: the digits tell manifests of one stem in different folders apart.
+
+        On one disk they stand for the way from ``work`` to the manifest, so that both can be moved together.
+        """
+        manifest, work = (_place(path) for path in (self.manifest, self.work))
+        both_here = "://" not in manifest + work
+        way = os.path.relpath(manifest, work) if both_here else manifest
+        digits = hashlib.sha256(way.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        return f"{Path(manifest_stem(self.manifest)).name}-{digits}"
+
+
+def _place(path: str) -> str:
+    """One spelling of a local path or URL, whichever way it was written."""
+    if "://" in path and not path.startswith("file://"):
+        scheme, rest = path.split("://", 1)
+        return f"{scheme}://{posixpath.normpath(rest)}"
+    return os.path.realpath(os.path.expanduser(path.removeprefix("file://")))
 
 
 def build_config(**values: Any) -> BuildConfig:

@@ -13,6 +13,7 @@ Every row carries a ``status``:
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -84,6 +85,8 @@ class Row:
     """Fields that name the slot which the row fills; the first one names the source that it is about."""
     CARRIED: ClassVar[tuple[str, ...]] = ()
     """Fields that only travel along: when they change, a finished row is kept and given the new ones."""
+    OVERVIEW: ClassVar[tuple[str, ...]] = ()
+    """Fields that a fragment's footer repeats, so that they are known of all rows without reading any."""
     ATTEMPT: ClassVar[str] = ""
     """The field that counts attempts, if the row's stage makes several."""
 
@@ -114,12 +117,20 @@ class Row:
 
     def grow(self, kind: type[AnyRow], **more: Any) -> AnyRow:
         """A row of a later kind with the fields they share and ``more``; status starts again at ``ok``."""
-        shared = {f.name for f in dataclasses.fields(kind)} - _OUTCOME
-        mine = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in shared}
+        mine = {name: getattr(self, name) for name in _shared(type(self), kind)}  # type: ignore[arg-type]  # mypy: a dataclass has no hash
         return kind(**{**mine, **more})
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@functools.cache
+def _shared(one: type[Row], other: type[Row]) -> tuple[str, ...]:
+    """The fields of two row types that :meth:`Row.grow` hands on."""
+    names = {f.name for f in dataclasses.fields(other)} - _OUTCOME
+    return tuple(f.name for f in dataclasses.fields(one) if f.name in names)
+
+
 _OUTCOME = {"status", "reason", "error", "detail", "slot_digest"}
 _RIGHTS = ("source_license", "source_attribution", "source_uri")
 
@@ -166,6 +177,15 @@ class Source(Row):
     KIND: ClassVar[str] = "source"
     SLOT: ClassVar[tuple[str, ...]] = ("path",)
     CARRIED: ClassVar[tuple[str, ...]] = ("pose_entry", *_RIGHTS)
+    OVERVIEW: ClassVar[tuple[str, ...]] = (
+        "status",
+        "reason",
+        "source_id",
+        "path",
+        "source_phash",
+        "pose_entry",
+        *_RIGHTS,
+    )
 
     source_id: str
     path: str
@@ -194,6 +214,7 @@ class Posed(Source):
     KIND: ClassVar[str] = "posed"
     SLOT: ClassVar[tuple[str, ...]] = ("source_id",)
     CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
+    OVERVIEW: ClassVar[tuple[str, ...]] = ()
 
     pose_id: str = ""
     split: str = ""

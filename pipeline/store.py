@@ -7,6 +7,7 @@ files of one that is still at work. Object stores show a file only once it is co
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -22,6 +23,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pipeline.config import UserError
 
 _TEMPORARY = ".spotdiff-tmp"
+_LOCAL = LocalFileSystem()
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _S3: dict[str, Any] = {
     "use_listings_cache": False,  # s3fs's lasts as long as the process: files of other workers would stay unseen
     "config_kwargs": {"connect_timeout": 5, "retries": {"max_attempts": 2}},  # else minutes until a dead one is told
@@ -36,7 +39,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     """
     if is_local(url):  # not through fsspec's URL parsing, to which "::" in a file name is a chain of filesystems
         path = url.split("://", 1)[1] if "://" in url else url
-        return LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
+        return _LOCAL, os.path.abspath(os.path.expanduser(path))
     protocol, _ = split_protocol(url)
     options = _S3 if protocol in ("s3", "s3a") else {}
     try:
@@ -68,7 +71,7 @@ def read_bytes(url: str) -> bytes:
 def open_input(url: str) -> IO[bytes]:
     """Opens for reading, seekable (Parquet reads footers and single columns)."""
     fs, path = filesystem(url)
-    return fs.open(path, "rb")
+    return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 
 
 def write_bytes(url: str, data: bytes) -> None:
@@ -130,6 +133,99 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}{_TEMPORARY}")
 
 
+def create(url: str, data: bytes) -> bool:
+    """Writes a file that is not there yet, whole and at once; of several that try, one does.
+
+    Returns:
+        Whether it was written; False: there is one.
+    """
+    fs, path = filesystem(url)
+    if not isinstance(fs, LocalFileSystem):
+        return _create_remote(fs, path, data)
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary, file = _locked_temporary(place)
+    with file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(temporary, place)  # unlike opening exclusively, whole from the first moment, and on NFS, too
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _create_exclusively(path, data)
+        finally:
+            temporary.unlink(missing_ok=True)
+    sync_folder(place.parent)
+    return True
+
+
+def swap(url: str, old: bytes, new: bytes) -> bool:
+    """Replaces a file's content only if it still is ``old``; of several that try, one does.
+
+    Returns:
+        Whether it was replaced.
+    """
+    fs, path = filesystem(url)
+    if not isinstance(fs, LocalFileSystem):
+        return _swap_remote(fs, path, old, new)
+    place = Path(path)
+    aside = temporary_name(place)
+    try:
+        os.rename(place, aside)  # of several that try, one gets it
+    except FileNotFoundError:
+        return False
+    try:
+        if aside.read_bytes() == old:
+            return create(url, new)
+        with suppress(OSError):  # it was changed since; unless there is another by now, it goes back
+            os.link(aside, place)
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _create_exclusively(path: str, data: bytes) -> bool:
+    try:
+        with open(path, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _create_remote(fs: Any, path: str, data: bytes) -> bool:
+    try:
+        fs.pipe_file(path, data, mode="create")  # a conditional put
+    except OSError:  # s3fs has no error of its own for a condition that does not hold
+        if fs.exists(path):
+            return False
+        raise
+    return True
+
+
+def _swap_remote(fs: Any, path: str, old: bytes, new: bytes) -> bool:
+    try:
+        tag = fs.info(path).get("ETag")
+        if fs.cat_file(path) != old:
+            return False
+        if tag is None or not hasattr(fs, "call_s3"):  # no conditional put that we know of
+            fs.pipe_file(path, new)
+        else:
+            bucket, key, _ = fs.split_path(path)
+            fs.call_s3("put_object", Bucket=bucket, Key=key, Body=new, IfMatch=tag)
+    except OSError:
+        if fs.exists(path) and fs.cat_file(path) == old:
+            raise
+        return False
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames inside a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -141,13 +237,57 @@ def sync_folder(folder: Path) -> None:
 
 def list_files(folder: str, suffix: str = "") -> list[str]:
     """URLs of the files directly in a folder, sorted, temporary ones left out; empty where there is no folder."""
+    return list(stamps(folder, suffix))
+
+
+def stamps(folder: str, suffix: str = "") -> dict[str, str]:
+    """The files of :func:`list_files`, each with its :func:`stamp`, at the price of one listing."""
     fs, path = filesystem(folder)
     try:
-        entries = fs.ls(path, detail=True)
+        if isinstance(fs, LocalFileSystem):
+            with os.scandir(path) as entries:
+                names = [entry.name for entry in entries if _shown(entry, suffix)]
+            found = {name: stamp for name in names if (stamp := _stamp_of(f"{path}/{name}"))}
+        else:
+            found = {
+                name: _remote_stamp(entry)
+                for entry in fs.ls(path, detail=True)
+                if (name := entry["name"].rsplit("/", 1)[-1]).endswith(suffix) and entry["type"] == "file"
+            }
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    names = [entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file"]
-    return [join(folder, name) for name in sorted(names) if name.endswith(suffix) and not name.endswith(_TEMPORARY)]
+        return {}
+    return {join(folder, name): found[name] for name in sorted(found)}
+
+
+def stamp(url: str) -> str | None:
+    """What changes whenever a file is written anew: size, time and place, or the object store's tag.
+
+    Returns:
+        The stamp; None: there is no such file.
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        return _stamp_of(path)
+    try:
+        return _remote_stamp(fs.info(path))
+    except FileNotFoundError:
+        return None
+
+
+def _shown(entry: os.DirEntry[str], suffix: str) -> bool:
+    return entry.name.endswith(suffix) and not entry.name.endswith(_TEMPORARY) and entry.is_file()
+
+
+def _stamp_of(path: str) -> str | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
+
+
+def _remote_stamp(entry: dict[str, Any]) -> str:
+    return f"{entry.get('size')}-{entry.get('ETag') or entry.get('LastModified')}"
 
 
 def remove(url: str) -> None:

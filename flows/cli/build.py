@@ -26,6 +26,7 @@ from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
 from pipeline.runner.build import Build, open_build
 from pipeline.runner.fragments import Fragments
+from pipeline.runner.lock import refuse_second
 from pipeline.runner.preflight import check
 from pipeline.stages.base import Stage
 
@@ -46,6 +47,7 @@ def run_build(config: BuildConfig, workers: int | None, verbose: bool, stages: S
     found = build.scan()
     fresh = not build.complete(found)
     if fresh:
+        refuse_second(config.manifest)
         check(build, found)
         try:
             _run_flow(build, workers, verbose)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from pipeline import ids, store
 from pipeline.config import UserError
 from pipeline.manifest.footer import describe
@@ -11,22 +13,54 @@ from pipeline.manifest.write import write_manifest
 from pipeline.runner.build import Build
 from pipeline.runner.engine import Engine, in_turn
 from pipeline.runner.fragments import Fragments
+from pipeline.runner.lock import Lock, only_writer
 
 
 def build_manifest(build: Build, engine: Engine = in_turn) -> Outcome:
-    """A whole build: does what is missing, writes the manifest."""
-    return finish(build, build.run(engine))
+    """A whole build: does what is missing, writes the manifest.
+
+    Raises:
+        UserError: Another process builds this manifest.
+    """
+    with only_writer(build.config.manifest) as lock:
+        done = build.run(engine)
+        return _outcome(build, done if written(build, done) else _write(build, done, engine, lock))
 
 
-def finish(build: Build, done: Fragments) -> Outcome:
-    """Writes the manifest of a complete set of fragments, unless it is there already."""
+def finish(build: Build, done: Fragments, engine: Engine = in_turn) -> Outcome:
+    """Writes the manifest of a complete set of fragments, unless it is there already.
+
+    Args:
+        build: The build.
+        done: Its fragments.
+        engine: Makes those again that prove damaged when they are read.
+    """
     assert build.complete(done)
-    assert done.duplicates is not None
-    config = build.config
     if not written(build, done):
-        footer = {**describe(build.profile, config, build.fingerprints), "made_of": _made_of(done)}
-        fragments = [fragment for chain in done.chains for fragment in chain]
-        write_manifest(config.manifest, build.ledger, fragments, done.duplicates, footer)
+        with only_writer(build.config.manifest) as lock:
+            done = _write(build, done, engine, lock)
+    return _outcome(build, done)
+
+
+def _write(build: Build, done: Fragments, engine: Engine, lock: Lock) -> Fragments:
+    """Writes the manifest; gives the fragments that it was made of."""
+    sets = chain([done], iter(lambda: build.run(engine), None))
+
+    def write() -> Fragments:
+        whole = next(sets)
+        assert build.complete(whole)
+        assert whole.duplicates is not None
+        footer = {**describe(build.profile, build.config, build.fingerprints), "made_of": _made_of(whole)}
+        fragments = [fragment for of_shard in whole.chains for fragment in of_shard]
+        lock.check()
+        write_manifest(build.config.manifest, build.ledger, fragments, whole.duplicates, footer)
+        return whole
+
+    return build.mending(write)
+
+
+def _outcome(build: Build, done: Fragments) -> Outcome:
+    config = build.config
     manifest = Manifest(config.manifest)
     counts, reasons = done.counts()
     return Outcome(
@@ -53,5 +87,5 @@ def written(build: Build, done: Fragments) -> bool:
 def _made_of(done: Fragments) -> str:
     """Digest of all that the manifest and its list of rejected rows are read from."""
     assert done.duplicates is not None
-    fragments = [[f.stage, f.key, f.digest, f.counts, f.reasons] for chain in done.chains for f in chain]
+    fragments = [[f.stage, f.key, f.digest, f.counts, f.reasons] for of_shard in done.chains for f in of_shard]
     return ids.digest([fragments, sorted(done.duplicates.found)])

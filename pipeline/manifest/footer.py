@@ -36,7 +36,7 @@ def describe(profile: Profile, config: BuildConfig, fingerprints: Mapping[str, s
     asked = {name: getattr(config, name) for name in ("seed", "subjects", "backgrounds", "limit")}
     return {
         "format": FORMAT,
-        "run": config.run,
+        "run": Path(config.manifest).stem,
         "run_id": ids.digest([profile.model_dump(mode="json"), asked, prints, code_version()])[: ids.ID_DIGITS],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": code_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from pipeline.manifest.parts import PartsWriter, rejected_path
 from pipeline.manifest.schema import REJECTED_SCHEMA, SCHEMA
 from pipeline.records import Posed, Source, Status, Subject, Variation
 from pipeline.runner.duplicates import Duplicates
-from pipeline.runner.ledger import Fragment, Ledger
+from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 
 MAX_PART_BYTES = 500 * 1000 * 1000
 _REJECTED_GROUP = 2000
@@ -113,6 +114,8 @@ class _Fragments:
         places = {source: fragment for fragment in self.by_stage["variations"] for source in fragment.sources}
         for source in sorted(places):
             rows = self.ledger.read_source(places[source], source, Variation, ("source_image", "subject_image"))
+            if any(row.ok and hashlib.sha256(row.image or b"").hexdigest() != row.sha256 for row in rows):
+                raise DamagedFragment(places[source].path, f"an image of {source} is not that of its sha256")
             yield source, sorted(rows, key=lambda row: (row.subject_id, row.background_id))
 
 

@@ -15,7 +15,7 @@ from pipeline import store
 from pipeline.imaging.png import from_png
 from pipeline.records import Posed, Row, Subject, Variation
 from pipeline.report.canvas import CELL, GAP, LINE, Canvas
-from pipeline.runner.ledger import Fragment, Ledger
+from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 
 _STEP = CELL + GAP
 _CAPTION = 3 * LINE
@@ -107,12 +107,19 @@ def _sheets(ledger: Ledger, fragments: Sequence[Fragment], limit: int | None) ->
     for fragment in fragments:
         of_stage.get(fragment.stage, {}).update(dict.fromkeys(fragment.sources, fragment))
     for source in list(of_stage["subjects"])[:limit]:
-        (posed,) = ledger.read_source(of_stage["poses"][source], source, Posed)
-        subjects = ledger.read_source(of_stage["subjects"][source], source, Subject, ["control"])
-        made = of_stage["variations"].get(source)
-        kept_out = ("control", "mask", "subject_image")
-        variations = ledger.read_source(made, source, Variation, kept_out) if made else []
-        yield Sheet(posed, subjects, variations)
+        try:
+            yield _sheet(ledger, of_stage, source)
+        except DamagedFragment as damage:  # the next build makes it again; there is no sheet until then
+            ledger.discard(damage)
+
+
+def _sheet(ledger: Ledger, of_stage: dict[str, dict[str, Fragment]], source: str) -> Sheet:
+    (posed,) = ledger.read_source(of_stage["poses"][source], source, Posed)
+    subjects = ledger.read_source(of_stage["subjects"][source], source, Subject, ["control"])
+    made = of_stage["variations"].get(source)
+    kept_out = ("control", "mask", "subject_image")
+    variations = ledger.read_source(made, source, Variation, kept_out) if made else []
+    return Sheet(posed, subjects, variations)
 
 
 def _x(column: int) -> int:

@@ -7,8 +7,10 @@ is written afterwards, by :mod:`pipeline.manifest.finish`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pipeline import store
 from pipeline.config import BuildConfig, Profile, UserError, build_config, load_profile, manifest_stem
@@ -18,7 +20,7 @@ from pipeline.records import Listed, Row, Source
 from pipeline.runner.duplicates import Duplicates, find_duplicates
 from pipeline.runner.engine import Chain, Engine, in_turn
 from pipeline.runner.fragments import Fragments
-from pipeline.runner.ledger import Fragment, Ledger, shared_ledger
+from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger, shared_ledger
 from pipeline.runner.plan import Shard, shards
 from pipeline.runner.task import StageTask
 from pipeline.stages.base import Stage
@@ -26,6 +28,9 @@ from pipeline.stages.recipe import recipe
 
 CONFIG = "config.json"
 """In the run's folder: what the run was last told, for ``spotdiff status``."""
+_MENDED = 2
+"""How many times a build makes one damaged fragment again before it blames the disk."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +59,29 @@ class Build:
         return [StageTask(stage, kind, root, retry) for stage, kind in zip(self.stages, reads, strict=False)]
 
     def run(self, engine: Engine = in_turn) -> Fragments:
-        """Does what is missing; running again goes on where an earlier run was stopped."""
+        """Does what is missing; running again goes on where an earlier run was stopped.
+
+        A fragment that proves damaged when it is read is made again, and whatever hangs on it.
+        """
+        return self.mending(lambda: self._run(engine))
+
+    def mending(self, work: Callable[[], T]) -> T:
+        """Does work that reads fragments, and does it again without those that prove damaged.
+
+        Raises:
+            UserError: One is damaged each time.
+        """
+        damages = Counter[str]()
+        while True:
+            try:
+                return work()
+            except DamagedFragment as damage:
+                self.ledger.discard(damage)
+                damages[damage.path] += 1
+                if damages[damage.path] > _MENDED:
+                    raise UserError(f"{damage}; again, after it was made anew: check the disk") from damage
+
+    def _run(self, engine: Engine) -> Fragments:
         store.remove_stray(self.ledger.root)
         told = self.config.model_dump_json(indent=1, exclude={"retry"})
         store.write_bytes(store.join(self.ledger.root, CONFIG), told.encode())
@@ -62,20 +89,22 @@ class Build:
         opened = [chain[0] for chain in engine(self.shards, [first])]
         duplicates = self._duplicates(opened)
         chains = engine(self._behind(opened, duplicates), rest)
-        return Fragments(
-            chains=[[head, *tail] for head, tail in zip(opened, chains, strict=True)], duplicates=duplicates
-        )
+        whole = [[head, *tail] for head, tail in zip(opened, chains, strict=True)]
+        self.ledger.write_index(fragment for chain in whole for fragment in chain)
+        return Fragments(chains=whole, duplicates=duplicates)
 
     def scan(self) -> Fragments:
         """What is there, read from the ledger: computes and writes nothing, needs no model."""
         first, *rest = self.tasks
-        opened = [first.find(shard, None) for shard in self.shards]
+        there = self.ledger.all_of(stage.name for stage in self.stages)
+        opened = [first.find(shard, None, there) for shard in self.shards]
         known = [fragment for fragment in opened if fragment]
         if len(known) < len(opened):
             return Fragments(chains=[[fragment] if fragment else [] for fragment in opened], duplicates=None)
         duplicates = self._duplicates(known)
         chains = [
-            [head, *_found(shard, rest)] for head, shard in zip(known, self._behind(known, duplicates), strict=True)
+            [head, *_found(shard, rest, there)]
+            for head, shard in zip(known, self._behind(known, duplicates), strict=True)
         ]
         return Fragments(chains=chains, duplicates=duplicates)
 
@@ -89,7 +118,7 @@ class Build:
 
     def _duplicates(self, opened: Iterable[Fragment]) -> Duplicates:
         """The barrier: the one moment when the shards look at each other."""
-        rows = (row for f in opened for row in self.ledger.read(f, Source, leaving_out=["source_image"]))
+        rows = (row for f in opened for row in self.ledger.overview(f, Source))
         return find_duplicates(rows, self.profile.sources.phash_distance)
 
     def _behind(self, opened: Sequence[Fragment], duplicates: Duplicates) -> list[Shard]:
@@ -100,11 +129,11 @@ class Build:
         ]
 
 
-def _found(shard: Shard, tasks: Sequence[StageTask]) -> Chain:
+def _found(shard: Shard, tasks: Sequence[StageTask], there: Mapping[str, Fragment]) -> Chain:
     """The finished fragments of a shard, up to the first that is missing."""
     chain: Chain = []
     for task in tasks:
-        fragment = task.find(shard, chain[-1] if chain else None)
+        fragment = task.find(shard, chain[-1] if chain else None, there)
         if fragment is None:
             break
         chain.append(fragment)
@@ -154,4 +183,4 @@ def last_config(manifest: str, work: str) -> BuildConfig:
         raise UserError(f"{path} is damaged ({error}); `spotdiff build` with the build's options mends it") from error
     if not isinstance(told, dict):
         raise UserError(f"{path} is damaged (no JSON object); `spotdiff build` with the build's options mends it")
-    return build_config(**told)
+    return build_config(**{**told, "manifest": manifest, "work": work})  # as they are called from here and now

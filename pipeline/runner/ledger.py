@@ -1,30 +1,47 @@
 """What is done: one Parquet fragment per stage and shard, named after the key of all that it depends on.
 
 ``<work>/<run>/<stage>/<shard>-<key16>.parquet``. A fragment that is there and readable is done; nothing else is kept
-about progress anywhere. Its rows stand in one row group per source, so that one source can be read by itself.
+about progress anywhere. Rows of one source stand together, so that one source can be read by itself.
+
+Files are proved when they are read (:mod:`pipeline.runner.sealed`). A fragment whose footer does not fit is as good as
+not there; one whose rows do not fit is found by whoever reads them, who is told so by :class:`DamagedFragment`.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
-import json
 import logging
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import ids, store
-from pipeline.arrow import from_table, schema_of, to_table
-from pipeline.records import AnyRow, Row
+from pipeline.arrow import from_table, schema_of, to_table, told_schema
+from pipeline.records import AnyRow, Reason, Row, Status
+from pipeline.runner import index
+from pipeline.runner.sealed import Damaged, open_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
-_FOOTER = b"spotdiff"
+_GROUP_ROWS = 20
+"""Sources with few rows share a row group until it has so many: each column of each group costs time and bytes."""
+
+
+class DamagedFragment(Exception):
+    """A fragment that is not what was written; it is to be removed and made again."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +53,8 @@ class Fragment:
         settings: Digest of stage, version and settings alone: rows may be reused where it is the same.
         digest: Of the rows that go on (``ok``), whatever the Parquet encoding; the next stage's input digest.
         counts: Rows by status. reasons: Rejected rows by reason.
-        sources: What the row groups are about, in order: each source's id (its path in the ``sources`` stage).
+        sources: What the rows are about, in order: each source's id (its path in the ``sources`` stage).
+        overview: Of each row the fields of its type's ``OVERVIEW``, in their order.
     """
 
     path: str
@@ -48,10 +66,25 @@ class Fragment:
     counts: dict[str, int]
     reasons: dict[str, int]
     sources: tuple[str, ...]
+    overview: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
+
+    def said(self) -> dict[str, Any]:
+        """What its footer says of it: all but where it lies."""
+        return {name: getattr(self, name) for name in _SAID}
+
+    @classmethod
+    def of(cls, path: str, said: Mapping[str, Any]) -> Fragment:
+        """The other way round."""
+        values = {name: said[name] for name in _SAID}
+        overview = tuple(map(tuple, values.pop("overview")))
+        return cls(path=path, **{**values, "sources": tuple(values["sources"])}, overview=overview)
+
+
+_SAID = tuple(field.name for field in fields(Fragment) if field.name != "path")
 
 
 @functools.cache
@@ -66,17 +99,48 @@ class Ledger:
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/")
         self._lock = threading.Lock()
-        self._index: dict[str, dict[tuple[str, str], list[Fragment]]] = {}
+        self._seen: dict[str, tuple[str, Fragment | None]] = {}
+        self._index_read = False
+        self._earlier: dict[str, dict[tuple[str, str], list[Fragment]]] = {}
 
-    def find(self, stage: str, shard: str, key: str) -> Fragment | None:
-        """The fragment of this key, or None if it is missing or cannot be read (then it is made again)."""
-        fragment = self._load(self._path(stage, shard, key))
+    def find(self, stage: str, shard: str, key: str, there: Mapping[str, Fragment] | None = None) -> Fragment | None:
+        """The fragment of this key, or None if it is missing or its footer damaged (then it is made again).
+
+        Args:
+            stage, shard, key: What is sought.
+            there: See :meth:`all_of`: looks there and not at the files.
+        """
+        path = self._path(stage, shard, key)
+        if there is not None:
+            fragment = there.get(path)
+        else:
+            stamp = store.stamp(path)
+            fragment = self._known(path, stamp) if stamp else None
         return fragment if fragment and fragment.key == key else None
+
+    def all_of(self, stages: Iterable[str]) -> dict[str, Fragment]:
+        """All fragments of some stages by path, as they are now; many times quicker than to find each by itself."""
+        return {fragment.path: fragment for stage in stages for fragment in self.fragments(stage)}
 
     def fragments(self, stage: str) -> list[Fragment]:
         """All readable fragments of a stage, stale ones too, sorted by name."""
-        paths = store.list_files(f"{self.root}/{stage}", ".parquet")
-        return [fragment for fragment in map(self._load, paths) if fragment]
+        self._read_index()
+        stamps = store.stamps(f"{self.root}/{stage}", ".parquet")
+        return [fragment for path, stamp in stamps.items() if (fragment := self._known(path, stamp))]
+
+    def write_index(self, fragments: Iterable[Fragment]) -> None:
+        """Notes what the fragments' footers say in one file, so that the next look need not open them all.
+
+        Args:
+            fragments: The run's current ones.
+        """
+        current = {fragment.path: fragment for fragment in fragments}
+        noted = {}
+        for stage in dict.fromkeys(fragment.stage for fragment in current.values()):
+            for path, stamp in store.stamps(f"{self.root}/{stage}", ".parquet").items():
+                if fragment := current.get(path) or self._known(path, stamp):
+                    noted[path[len(self.root) + 1 :]] = [stamp, fragment.said()]
+        index.write(self.root, noted)
 
     def earlier(self, stage: str, settings: str, sources: Iterable[str]) -> list[Fragment]:
         """Fragments made with the same settings that hold rows of any of these sources, whatever their shard.
@@ -85,19 +149,24 @@ class Ledger:
         once per process, and only when something is missing.
         """
         with self._lock:
-            if stage not in self._index:
-                self._index[stage] = defaultdict(list)
-                for fragment in self.fragments(stage):
-                    self._remember(fragment)
-            index = self._index[stage]
-            found = {f.path: f for source in sources for f in index.get((settings, source), ())}
+            known = self._earlier.get(stage)
+        if known is None:
+            fragments = self.fragments(stage)
+            with self._lock:
+                if stage not in self._earlier:
+                    self._earlier[stage] = defaultdict(list)
+                    for fragment in fragments:
+                        self._remember(fragment)
+        with self._lock:
+            known = self._earlier[stage]
+            found = {f.path: f for source in sources for f in known.get((settings, source), ())}
         return [found[path] for path in sorted(found)]
 
     def write(
         self, rows: Sequence[Row], kind: type[Row], *, stage: str, shard: str, key: str, settings: str
     ) -> Fragment:
         """Writes a fragment atomically; rows of one source must stand together."""
-        groups = [(source, list(group)) for source, group in groupby(rows, key=lambda row: row.slot[0])]
+        places, groups = _row_groups(rows)
         fragment = Fragment(
             path=self._path(stage, shard, key),
             stage=stage,
@@ -107,58 +176,133 @@ class Ledger:
             digest=ids.rows_digest(rows),
             counts=dict(Counter(str(row.status) for row in rows)),
             reasons=dict(Counter(str(row.reason) for row in rows if row.reason)),
-            sources=tuple(source for source, _ in groups),
+            sources=tuple(source for source, _ in places),
+            overview=tuple(tuple(getattr(row, name) for name in kind.OVERVIEW) for row in rows if kind.OVERVIEW),
         )
-        footer = {name: value for name, value in asdict(fragment).items() if name != "path"}
-        schema = schema_of(kind).with_metadata({_FOOTER: json.dumps(footer).encode("utf-8", "surrogatepass")})
-        with store.atomic(fragment.path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for _, group in groups:
-                writer.write_table(to_table(group, kind))
+        schema = told_schema(rows, kind)
+        said = {**fragment.said(), "groups": [group for _, group in places]}
+        with store.atomic(fragment.path) as file:
+            write_sealed(file, schema, (to_table(group, kind, schema) for group in groups), said)
         with self._lock:
-            if stage in self._index:
+            if stage in self._earlier:
                 self._remember(fragment)
         return fragment
 
+    def overview(self, fragment: Fragment, kind: type[AnyRow]) -> list[AnyRow]:
+        """The rows of a fragment with the fields of ``kind.OVERVIEW`` alone; opens no file."""
+        return [_summed_up(kind, values) for values in fragment.overview]
+
     def read(self, fragment: Fragment, kind: type[AnyRow], leaving_out: Iterable[str] = ()) -> list[AnyRow]:
-        """The rows of a fragment in order; columns ``leaving_out`` come back with their default."""
-        return self._read(fragment, kind, leaving_out, lambda file, names: file.read(columns=names))
+        """The rows of a fragment in order; columns ``leaving_out`` come back with their default.
+
+        Raises:
+            DamagedFragment: It is not what was written.
+        """
+        with self._open(fragment) as file:
+            return from_table(open_sealed(file).read(file, _columns(kind, leaving_out)), kind)
 
     def read_source(
         self, fragment: Fragment, source: str, kind: type[AnyRow], leaving_out: Iterable[str] = ()
     ) -> list[AnyRow]:
-        """The rows of one of ``fragment.sources``."""
-        groups = [number for number, name in enumerate(fragment.sources) if name == source]
-        return self._read(fragment, kind, leaving_out, lambda file, names: file.read_row_groups(groups, columns=names))
+        """The rows of one of ``fragment.sources``.
+
+        Raises:
+            DamagedFragment: It is not what was written.
+        """
+        with self._open(fragment) as file:
+            sealed = open_sealed(file)
+            places = zip(sealed.said["sources"], sealed.said["groups"], strict=True)
+            groups = {group for name, group in places if name == source}
+            rows = from_table(sealed.read(file, _columns(kind, leaving_out), sorted(groups)), kind)
+        return [row for row in rows if row.slot[0] == source]
+
+    def discard(self, damage: DamagedFragment) -> None:
+        """Removes a damaged fragment, so that it is made again."""
+        logger.warning("%s is damaged and will be made again: %s", damage.path, damage.problem)
+        store.remove(damage.path)
+        with self._lock:
+            self._seen.pop(damage.path, None)
+            for known in self._earlier.values():
+                for fragments in known.values():
+                    fragments[:] = [fragment for fragment in fragments if fragment.path != damage.path]
 
     def _path(self, stage: str, shard: str, key: str) -> str:
         return f"{self.root}/{stage}/{shard}-{key[:16]}.parquet"
 
+    def _read_index(self) -> None:
+        with self._lock:
+            if not self._index_read:
+                for name, (stamp, said) in index.read(self.root).items():
+                    path = f"{self.root}/{name}"
+                    self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
+                self._index_read = True
+
+    def _known(self, path: str, stamp: str) -> Fragment | None:
+        """The fragment of a file, read once as long as the file is the same."""
+        seen = self._seen.get(path)
+        if seen is None or seen[0] != stamp:
+            seen = self._seen[path] = stamp, self._load(path)
+        return seen[1]
+
     def _load(self, path: str) -> Fragment | None:
         try:
-            with store.open_input(path) as file:
-                metadata = pq.read_metadata(file).metadata or {}
-            footer = json.loads(metadata[_FOOTER])
-            footer = {name: footer[name] for name in (f.name for f in fields(Fragment)) if name != "path"}
+            with _damage_of(path), store.open_input(path) as file:
+                return Fragment.of(path, open_sealed(file).said)
         except FileNotFoundError:
             return None
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            logger.warning("%s is not a readable fragment and will be made again: %s", path, error)
+        except DamagedFragment as damage:
+            logger.warning("%s is not a readable fragment and will be made again: %s", path, damage.problem)
             return None
-        return Fragment(path=path, **{**footer, "sources": tuple(footer["sources"])})
 
-    def _read(
-        self,
-        fragment: Fragment,
-        kind: type[AnyRow],
-        leaving_out: Iterable[str],
-        read: Callable[[pq.ParquetFile, list[str]], pa.Table],
-    ) -> list[AnyRow]:
-        skipped = set(leaving_out)
-        names = [name for name in schema_of(kind).names if name not in skipped]
-        with store.open_input(fragment.path) as file, pq.ParquetFile(file) as parquet:
-            return from_table(read(parquet, names), kind)
+    @contextmanager
+    def _open(self, fragment: Fragment) -> Iterator[IO[bytes]]:
+        """A fragment's file, if it is still the same one."""
+        with _damage_of(fragment.path):
+            try:
+                file = store.open_input(fragment.path)
+            except FileNotFoundError as error:
+                raise Damaged("it is gone") from error
+            with file:
+                yield file
 
     def _remember(self, fragment: Fragment) -> None:
         for source in fragment.sources:
-            known: list[Any] = self._index[fragment.stage][fragment.settings, source]
+            known: list[Any] = self._earlier[fragment.stage][fragment.settings, source]
             known[:] = [*(f for f in known if f.path != fragment.path), fragment]
+
+
+@contextmanager
+def _damage_of(path: str) -> Iterator[None]:
+    """Whatever shows that a file's bytes are not those that were written becomes a :class:`DamagedFragment`."""
+    try:
+        yield
+    except (Damaged, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise DamagedFragment(path, str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EIO and store.is_local(path):  # a bad disk; a bad network says so, too, and mends
+            raise DamagedFragment(path, str(error)) from error
+        raise
+
+
+def _row_groups(rows: Sequence[Row]) -> tuple[list[tuple[str, int]], list[list[Row]]]:
+    """Each source with the number of its row group, and the row groups."""
+    places: list[tuple[str, int]] = []
+    groups: list[list[Row]] = []
+    for source, of_source in groupby(rows, key=lambda row: row.slot[0]):
+        together = list(of_source)
+        if not groups or len(groups[-1]) + len(together) > _GROUP_ROWS:
+            groups.append([])
+        groups[-1] += together
+        places.append((source, len(groups) - 1))
+    return places, groups
+
+
+def _columns(kind: type[Row], leaving_out: Iterable[str]) -> list[str]:
+    skipped = set(leaving_out)
+    return [name for name in schema_of(kind).names if name not in skipped]
+
+
+def _summed_up(kind: type[AnyRow], values: Sequence[Any]) -> AnyRow:
+    named = dict(zip(kind.OVERVIEW, values, strict=True))
+    reason = named["reason"]
+    return kind(**{**named, "status": Status(named["status"]), "reason": Reason(reason) if reason else None})

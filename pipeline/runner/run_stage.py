@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from pipeline import ids
 from pipeline.records import Row, Status
 from pipeline.runner.events import Progress
-from pipeline.runner.ledger import Fragment, Ledger
+from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 from pipeline.stages.base import Stage
 
 Report = Callable[[Progress], None]
@@ -28,10 +28,23 @@ def silent(progress: Progress) -> None:
 
 
 def done_before(
-    stage: Stage, input_digest: str, shard: str, ledger: Ledger, retry: Literal["failed", "rejected"] | None
+    stage: str,
+    settings: str,
+    input_digest: str,
+    shard: str,
+    ledger: Ledger,
+    retry: Literal["failed", "rejected"] | None,
+    there: Mapping[str, Fragment] | None = None,
 ) -> Fragment | None:
-    """The finished fragment of a stage and shard, if there is one with no row to try again."""
-    found = ledger.find(stage.name, shard, ids.digest([_settings(stage), input_digest]))
+    """The finished fragment of a stage and shard, if there is one with no row to try again.
+
+    Args:
+        stage: Its name.
+        settings: From :func:`settings_digest`.
+        input_digest, shard, ledger, retry: See :func:`run_stage`.
+        there: See :meth:`Ledger.find`.
+    """
+    found = ledger.find(stage, shard, ids.digest([settings, input_digest]), there)
     return None if found and retry and found.counts.get(retry) else found
 
 
@@ -60,11 +73,11 @@ def run_stage(
         The fragment: found, or written just now with one row for each slot, in the order of ``stage.expand``.
     """
     tell = partial(_tell, report, stage.name, shard)
-    if done := done_before(stage, input_digest, shard, ledger, retry):
+    settings = settings_digest(stage)
+    if done := done_before(stage.name, settings, input_digest, shard, ledger, retry):
         tell(Counter(done.counts), done.total, done.total, finished=True)
         return done
 
-    settings = _settings(stage)
     slots = {slot.slot: slot for slot in stage.expand([row for row in rows() if row.ok])}
     digests = {name: ids.slot_digest(slot) for name, slot in slots.items()}
     finished = _reusable(stage, ledger, settings, slots, digests)
@@ -98,7 +111,7 @@ def run_stage(
     return fragment
 
 
-def _settings(stage: Stage) -> str:
+def settings_digest(stage: Stage) -> str:
     """Digest of all that a stage's results depend on besides the input."""
     return ids.digest([stage.name, stage.version, stage.settings()])
 
@@ -109,7 +122,12 @@ def _reusable(
     """Finished rows of earlier fragments whose slot has the same digest now; the better outcome where there are two."""
     found: dict[Slot, Row] = {}
     for fragment in ledger.earlier(stage.name, settings, {name[0] for name in slots}):
-        for row in ledger.read(fragment, stage.row):
+        try:
+            rows = ledger.read(fragment, stage.row)
+        except DamagedFragment as damage:
+            ledger.discard(damage)
+            continue
+        for row in rows:
             if digests.get(row.slot) != row.slot_digest:
                 continue
             known = found.get(row.slot)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pipeline.records import Row, Source
 from pipeline.runner.ledger import Fragment, Ledger, shared_ledger
 from pipeline.runner.plan import Shard
-from pipeline.runner.run_stage import Report, done_before, run_stage, silent
+from pipeline.runner.run_stage import Report, done_before, run_stage, settings_digest, silent
 from pipeline.stages.base import Stage
 
 
@@ -37,15 +38,16 @@ class StageTask:
     def ledger(self) -> Ledger:
         return shared_ledger(self.root)
 
-    def find(self, shard: Shard, before: Fragment | None) -> Fragment | None:
-        """The shard's finished fragment, read from the ledger alone; None: there is something to do.
+    def find(self, shard: Shard, before: Fragment | None, there: Mapping[str, Fragment]) -> Fragment | None:
+        """The shard's finished fragment, if it is among those of the ledger; None: there is something to do.
 
         Args:
             shard: See :meth:`run`.
             before: See :meth:`run`.
+            there: See :meth:`Ledger.all_of`.
         """
         digest, _ = self._input(shard, before)
-        return done_before(self.stage, digest, shard.name, self.ledger, self.retry)
+        return done_before(self.name, self._settings, digest, shard.name, self.ledger, self.retry, there)
 
     def run(self, shard: Shard, before: Fragment | None, report: Report = silent) -> Fragment:
         """Makes sure that the stage is done for the shard. Safe to call from threads.
@@ -57,6 +59,10 @@ class StageTask:
         """
         digest, rows = self._input(shard, before)
         return run_stage(self.stage, rows, digest, shard.name, self.ledger, retry=self.retry, report=report)
+
+    @cached_property
+    def _settings(self) -> str:
+        return settings_digest(self.stage)
 
     def _input(self, shard: Shard, before: Fragment | None) -> tuple[str, Callable[[], Sequence[Row]]]:
         """The input's digest, and how to read it when it is needed."""

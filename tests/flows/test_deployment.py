@@ -21,6 +21,7 @@ from prefect.deployments import run_deployment
 from toy_flow import open_toy
 from toy_stages import write_pictures
 
+from pipeline.config import build_config
 from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.read import Manifest
 
@@ -70,6 +71,10 @@ def parameters(values: dict[str, Any]) -> list[str]:
     return [part for name, value in values.items() for part in ("-p", f"{name}={json.dumps(value)}")]
 
 
+def run_name(paths: dict[str, str]) -> str:
+    return build_config(sources=(), manifest=paths["manifest"], work=paths["work"]).run
+
+
 @pytest.mark.parametrize("name", ["toy-build", "toy-build/toy-build"])
 def test_both_forms_of_the_name_start_a_run(name: str, worker: Worker, paths: dict[str, str], calm_digest: str) -> None:
     done = run_command("prefect", "deployment", "run", name, *parameters(paths))
@@ -83,7 +88,7 @@ def test_both_forms_of_the_name_start_a_run(name: str, worker: Worker, paths: di
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
         )
     progress = [artifact for artifact in artifacts if artifact.type == "progress"]
-    assert [(artifact.key, artifact.data) for artifact in progress] == [("build-toy", 100.0)]
+    assert [(artifact.key, artifact.data) for artifact in progress] == [(f"build-{run_name(paths)}", 100.0)]
     assert "| variations | 48 | 48 | 48 | 0 | 0 |" in str(progress[0].description)
 
 
@@ -137,7 +142,7 @@ def killed_run(worker: Worker, paths: dict[str, str]) -> UUID:
     """A flow run whose process was killed when some of its fragments, but not all, were there."""
     run = run_deployment("toy-build/toy-build", parameters={**paths, "seconds": 0.2, "workers": 1}, timeout=0)
     assert isinstance(run, FlowRun)
-    fragments = Path(paths["work"]) / "toy" / "variations"
+    fragments = Path(paths["work"]) / run_name(paths) / "variations"
     deadline = time.monotonic() + 120
     while not list(fragments.glob("*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -56,7 +56,8 @@ def built(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcom
 
 def variations(outcome: Outcome, work: Path) -> dict[str, Variation]:
     """The fragments' rows, by key."""
-    ledger = Ledger(str(work / "work" / Path(outcome.manifest).stem))
+    (root,) = (work / "work").glob(f"{Path(outcome.manifest).stem}-*")
+    ledger = Ledger(str(root))
     return {str(row): row for part in ledger.fragments("variations") for row in ledger.read(part, Variation)}
 
 

@@ -193,7 +193,11 @@ def build(
     assert isinstance(subjects, ToySubjects)
     assert isinstance(variations, ToyVariations)
     config = build_config(
-        sources=(str(sources),), manifest=str(manifest), subjects=subjects.count, backgrounds=variations.count
+        sources=(str(sources),),
+        manifest=str(manifest),
+        work=str(work),
+        subjects=subjects.count,
+        backgrounds=variations.count,
     )
     ledger = Ledger(f"{work}/{config.run}")
     listing = shards(list_sources(config.sources), shard_size)

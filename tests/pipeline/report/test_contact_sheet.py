@@ -31,7 +31,8 @@ def built(work: Path) -> Built:
 
 @pytest.fixture(scope="module")
 def ledger(work: Path) -> Ledger:
-    return Ledger(str(work / "work" / "v1"))
+    (root,) = (work / "work").glob("v1-*")
+    return Ledger(str(root))
 
 
 def _cell(sheet: Image.Image, column: int, row: int | None) -> np.ndarray:
@@ -106,3 +107,16 @@ def test_reasons_and_long_texts_stay_inside() -> None:
     pixels = np.asarray(canvas.image)
     assert (pixels[: GAP - 1] == 255).all()
     assert (pixels[:, -GAP + 2 :] == 255).all()
+
+
+def test_a_damaged_fragment_costs_its_sheet_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sources = write_pictures(tmp_path / "in", 2)
+    made = build(sources, tmp_path / "v1.parquet", tmp_path / "work", recipe(), shard_size=1)
+    (root,) = (tmp_path / "work").glob("v1-*")
+    hurt = Path(next(f.path for f in made.fragments if f.stage == "variations"))
+    data = bytearray(hurt.read_bytes())
+    data[len(data) // 3] ^= 1
+    hurt.write_bytes(data)
+    assert len(write_contact_sheets(Ledger(str(root)), made.fragments, tmp_path / "out")) == 1
+    assert caplog.text.count(str(hurt)) == 1
+    assert not hurt.exists(), "the next build would not make it again"

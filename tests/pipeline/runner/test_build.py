@@ -192,6 +192,28 @@ def test_the_run_remembers_what_it_was_told(folder: Path) -> None:
     assert told == build.config.model_copy(update={"retry": None})
     with pytest.raises(UserError, match=r"no build of other\.parquet was started"):
         last_config("other.parquet", build.config.work)
+    with pytest.raises(UserError, match=r"no build of elsewhere/v1\.parquet was started"):
+        last_config("elsewhere/v1.parquet", build.config.work)
+
+
+def test_manifests_of_one_stem_do_not_share_a_run(folder: Path) -> None:
+    one = build_manifest(opened(folder))
+    stages = recipe()
+    other = build_manifest(opened(folder, stages, manifest=str(folder / "elsewhere" / "v1.parquet")))
+    assert len(list((folder / "work").glob("v1-*"))) == 2
+    assert isinstance(stages[2], ToyVariations)
+    assert len(stages[2].calls) == 60
+    assert (one.digest, Manifest(one.manifest).footer["run"]) == (other.digest, Manifest(other.manifest).footer["run"])
+
+
+def test_a_run_is_found_from_wherever_its_manifest_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    build = opened(folder, recipe(), manifest="out/v1.parquet", work="work")
+    build_manifest(build)
+    monkeypatch.chdir(folder / "out")
+    told = last_config("v1.parquet", "../work")
+    assert told.run == build.config.run
+    assert told.manifest == "v1.parquet"
 
 
 def test_a_name_that_cannot_be_written_is_refused_at_once(folder: Path) -> None:

@@ -1,0 +1,218 @@
+"""One writer a manifest: a small file beside it says who builds it, and everybody else is refused at once.
+
+The file ``.<stem>.lock`` is created whole and exclusively, on a disk as in an object store, and removed at the end. A
+killed build leaves it behind; the next one takes it over when its owner is dead: on the same machine when the process
+is gone, on another when the owner has not refreshed it for some minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import store
+from pipeline.config import UserError
+
+logger = logging.getLogger(__name__)
+BEAT_SECONDS = 20.0
+"""How often an owner refreshes its lock."""
+DEAD_SECONDS = 180.0
+"""How long an owner on another machine may be silent; clocks must agree to less than that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who holds a lock.
+
+    Attributes:
+        host: The machine's name.
+        space: Where process ids mean the same: this boot of this machine, and the container on it.
+        pid, started: The process and when it began, in the kernel's clock ticks; ids are given again, the pair is not.
+        since, seen: When the lock was taken and last refreshed, seconds since 1970.
+        token: Tells this lock from any other.
+    """
+
+    host: str
+    space: str
+    pid: int
+    started: str
+    since: float
+    seen: float
+    token: str
+
+    @classmethod
+    def here(cls) -> Owner:
+        """This process, now."""
+        now = time.time()
+        return cls(
+            host=socket.gethostname(),
+            space=_space(),
+            pid=os.getpid(),
+            started=_started(os.getpid()) or "",
+            since=now,
+            seen=now,
+            token=secrets.token_hex(8),
+        )
+
+    def dead(self) -> bool:
+        """Whether the owner can no longer write."""
+        if self.space == _space():
+            return _started(self.pid) != self.started
+        return time.time() - self.seen > DEAD_SECONDS
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {time.strftime('%F %T', time.localtime(self.since))}"
+
+
+class Lock:
+    """A manifest's lock while this process holds it."""
+
+    def __init__(self, path: str, owner: Owner) -> None:
+        self._path, self._owner = path, owner
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lock", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Makes sure that the lock is still ours, before something that must not be done twice.
+
+        Raises:
+            UserError: Another took it over, after this process had not been heard of for long.
+        """
+        now = _holder(self._path)
+        if now is None or now.token != self._owner.token:
+            raise UserError(f"{self._path} was taken over by {now or 'somebody'}: this build stops")
+
+    def release(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        now = _holder(self._path)
+        if now and now.token == self._owner.token:
+            store.remove(self._path)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            try:
+                self.check()
+                store.write_bytes(self._path, _text(replace(self._owner, seen=time.time())))
+            except (OSError, UserError) as error:
+                logger.warning("the lock was not refreshed: %s", error)
+
+
+@contextmanager
+def only_writer(manifest: str) -> Iterator[Lock]:
+    """Holds a manifest's lock as long as the block runs.
+
+    Raises:
+        UserError: Another process holds it, or the folder cannot be written to.
+    """
+    path = lock_path(manifest)
+    me = Owner.here()
+    try:
+        _take(path, me)
+    except OSError as error:
+        raise UserError(f"{manifest}: its folder cannot be written to: {error.strerror or error}") from error
+    lock = Lock(path, me)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def refuse_second(manifest: str) -> None:
+    """Says at once what :func:`only_writer` would say later, before anything slow is started for nothing.
+
+    Raises:
+        UserError: Another process holds the manifest's lock.
+    """
+    path = lock_path(manifest)
+    _refuse(path, _holder(path))
+
+
+def lock_path(manifest: str) -> str:
+    """Where a manifest's lock lies."""
+    folder, _, name = manifest.rpartition("/")
+    hidden = f".{Path(name).stem}.lock"
+    return f"{folder}/{hidden}" if folder else hidden
+
+
+def _take(path: str, me: Owner) -> None:
+    if store.create(path, _text(me)):
+        return
+    data = _bytes(path)
+    owner = _owner(data)
+    _refuse(path, owner)
+    if data is None or not store.swap(path, data, _text(me)):  # gone, or somebody was quicker
+        if not store.create(path, _text(me)):
+            raise UserError(f"another build has just begun to write this manifest: {_holder(path) or path}")
+    elif owner:
+        logger.warning("%s: its owner is dead (%s); taken over", path, owner)
+    else:
+        logger.warning("%s: says nothing of its owner; taken over", path)
+
+
+def _refuse(path: str, owner: Owner | None) -> None:
+    if owner and not owner.dead():
+        raise UserError(f"another build writes this manifest: {owner} ({path})")
+
+
+def _text(owner: Owner) -> bytes:
+    return json.dumps(asdict(owner)).encode()
+
+
+def _bytes(path: str) -> bytes | None:
+    try:
+        return store.read_bytes(path)
+    except FileNotFoundError:
+        return None
+
+
+def _holder(path: str) -> Owner | None:
+    return _owner(_bytes(path))
+
+
+def _owner(data: bytes | None) -> Owner | None:
+    try:
+        told: dict[str, Any] = json.loads(data or b"")
+        return Owner(**told)
+    except (ValueError, TypeError):
+        return None
+
+
+def _space() -> str:
+    """Names what process ids are unique in; elsewhere than on Linux, the machine."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return socket.gethostname()
+
+
+def _started(pid: int) -> str | None:
+    """When a process began; None: there is none of that id."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return None
+    except ProcessLookupError:
+        return None
+    else:
+        state, *fields = stat.rpartition(")")[2].split()
+        return None if state in "ZX" else fields[18]  # a killed one that nobody has waited for writes no more
+    try:  # a system without /proc
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return ""
