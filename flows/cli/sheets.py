@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import store
-from pipeline.manifest.parts import stem_of
+from pipeline.manifest.places import stem_of
 from pipeline.runner.build import Build, last_config, open_build
 from pipeline.runner.fragments import Fragments
 

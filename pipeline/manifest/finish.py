@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline import ids, store
 from pipeline.config import UserError
 from pipeline.manifest.footer import describe
+from pipeline.manifest.generations import newest, sweep
 from pipeline.manifest.outcome import Outcome, problem
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.write import write_manifest
@@ -27,6 +28,8 @@ def finish(build: Build, done: Fragments) -> Outcome:
         footer = {**describe(build.profile, config, build.fingerprints), "made_of": _made_of(done)}
         fragments = [fragment for chain in done.chains for fragment in chain]
         write_manifest(config.manifest, build.ledger, fragments, done.duplicates, footer)
+    else:
+        sweep(config.manifest, newest(config.manifest))  # of a writer that was killed when all was in place
     manifest = Manifest(config.manifest)
     counts, reasons = done.counts()
     return Outcome(
