@@ -88,7 +88,9 @@ def _bytes(column: pa.Array) -> list[bytes | None]:
 
 def _of_keypoints(column: pa.Array) -> list[str]:
     size = 18 * 3 * 4
-    numbers = memoryview(column.values.values.to_numpy().astype("<f4", copy=False).tobytes())  # gaps are filled in
+    numbers = memoryview(
+        column.values.values.to_numpy(zero_copy_only=False).astype("<f4", copy=False).tobytes()
+    )  # gaps are filled in
     start = column.offset * size
     shape = "[[18,3],%s]"
     each = _of_bytes(bytes(numbers[start + at * size : start + (at + 1) * size]) for at in range(len(column)))

@@ -1,9 +1,9 @@
-"""Replacing a manifest: at every step of the write, and wherever it is killed, a reader sees the old or the new, whole."""
+"""Replacing a manifest: wherever a write is killed, and at each of its steps, readers see the old or the new, whole."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +188,6 @@ def test_manifests_of_before_there_were_generations(fragments: Path, tmp_path: P
 
 
 def _write_old(table: pa.Table, footer: dict[str, Any], folder: Path) -> str:
-    import json
-
     metadata = {**(table.schema.metadata or {}), FOOTER: json.dumps(footer).encode()}
     pq.write_table(table.replace_schema_metadata(metadata), folder / "v1.parquet")
     return str(folder / "v1.parquet")
@@ -206,9 +204,9 @@ def test_temporary_files_of_a_living_writer_stay(fragments: Path, tmp_path: Path
 
 
 @pytest.fixture
-def datasets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def datasets(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    yield pytest.importorskip("datasets")
+    return pytest.importorskip("datasets")
 
 
 @pytest.mark.parametrize(("size", "folder"), [(LARGE, "out"), (SMALL, "out"), (SMALL, "out/v1")])
