@@ -45,6 +45,11 @@ class PartsWriter:
         self._group: list[Mapping[str, Any]] = []
         self._open_part()
 
+    @property
+    def count(self) -> int:
+        """Rows taken so far."""
+        return self.rows + self._part_rows
+
     def add(self, row: Mapping[str, Any]) -> None:
         size = sum(len(row[name]["bytes"]) for name in PICTURES)
         if self._bytes and self._bytes + size > self.max_bytes:
@@ -65,7 +70,7 @@ class PartsWriter:
         count = len(self._staged)
         digest = RowsDigest(self.digest.value)
         digest.merge(self._flushed_digest())
-        total = {"parts": count, "rows": self.rows + self._part_rows, "digest": digest.value}
+        total = {"parts": count, "rows": self.count, "digest": digest.value}
         self._close_part({**(more or {}), "total": total})
         self.paths = [self.path] if count == 1 else [part_path(self.path, n, self.generation) for n in range(count)]
         for staged, place in zip(self._staged, self.paths, strict=True):

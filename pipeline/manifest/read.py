@@ -56,6 +56,12 @@ class Manifest:
         return total.value
 
     @property
+    def columns(self) -> list[str]:
+        """Names of the columns of the first part."""
+        with self.open_part(0) as parquet:
+            return list(parquet.schema_arrow.names)
+
+    @property
     def rejected_path(self) -> str:
         return rejected_of(self.path, self.footers)
 

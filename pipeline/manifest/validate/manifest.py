@@ -9,16 +9,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import UserError
+from pipeline.manifest.columns import as_written
 from pipeline.manifest.digest import RowsDigest, canonical_columns
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import SCHEMA
-from pipeline.manifest.validate.columns import as_written, usable_columns
 from pipeline.manifest.validate.factors import COLUMNS, Factors
 from pipeline.manifest.validate.fast import Glance
 from pipeline.manifest.validate.footers import check_footers, check_sums, misses
 from pipeline.manifest.validate.problems import Problem, Problems
 from pipeline.manifest.validate.rows import check_row
 from pipeline.manifest.validate.rules import Rules, rules_of
+from pipeline.manifest.validate.types import usable_columns
 
 
 def validate(path: str) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Whether a manifest has the columns it should have, of the types they should be; and bringing them to these."""
+"""Whether a manifest has the columns it should have, of the types they should be."""
 
 from __future__ import annotations
 
@@ -30,18 +30,6 @@ def usable_columns(manifest: Manifest, problems: Problems) -> list[str]:
             if name not in SCHEMA.names and not name.startswith("__index_level_"):  # pandas' own
                 problems.add(None, name, f"is no column of a manifest{where}", remedy=MEND)
     return [name for name in SCHEMA.names if name in usable]
-
-
-def as_written(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with its columns in the types of :data:`SCHEMA`, as far as their values fit into these."""
-    arrays = []
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        due = SCHEMA.field(name).type
-        try:
-            arrays.append(column if column.type == due else column.cast(due))
-        except pa.ArrowException:
-            arrays.append(column)
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
 def _holds(found: pa.DataType, expected: pa.Field) -> bool:
