@@ -62,6 +62,10 @@ class Factors:
         if "source_id" in columns:
             self._count(columns, problems)
 
+    def skip(self) -> None:
+        """Some rows cannot be read: from here on nobody can say whether the factorial is whole."""
+        self._whole, self._source = False, None
+
     def finish(self, problems: Problems) -> None:
         """What can be told only when all rows are known."""
         self._end_source(problems)

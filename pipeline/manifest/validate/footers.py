@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline import store
 from pipeline.manifest import checksum
 from pipeline.manifest.digest import RowsDigest
-from pipeline.manifest.places import name_of
+from pipeline.manifest.places import SUFFIX, name_of, part_of, stem_of
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.rejected import sha256_of
 from pipeline.manifest.schema import FORMAT, REJECTED_SCHEMA
@@ -50,6 +50,13 @@ def check_footers(manifest: Manifest, problems: Problems, *, rewritten: bool) ->
                     problems.add(None, None, message, remedy=f"{AGAIN}; {MEND}")
     if not isinstance(manifest.footers[-1].get("total"), dict):
         problems.add(None, None, f"the footer of {name_of(manifest.paths[-1])} lacks 'total'", remedy=MEND)
+
+
+def check_folder(manifest: Manifest, problems: Problems) -> None:
+    """Whether other programs have put files among the parts, which they would read as rows."""
+    for path in store.list_files(stem_of(manifest.path), SUFFIX):
+        if path not in manifest.paths and part_of(path) is None:
+            problems.add(None, None, f"{path}: is no part of the manifest", remedy="move it away")
 
 
 def check_sums(manifest: Manifest, rows: list[int], digests: list[str | None], problems: Problems) -> None:

@@ -15,7 +15,7 @@ from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import SCHEMA
 from pipeline.manifest.validate.factors import COLUMNS, Factors
 from pipeline.manifest.validate.fast import Glance
-from pipeline.manifest.validate.footers import check_footers, check_sums, misses
+from pipeline.manifest.validate.footers import check_folder, check_footers, check_sums, misses
 from pipeline.manifest.validate.problems import Problem, Problems
 from pipeline.manifest.validate.rows import check_row
 from pipeline.manifest.validate.rules import Rules, rules_of
@@ -36,6 +36,7 @@ def validate(path: str) -> list[Problem]:
         manifest = Manifest(path)
         columns = usable_columns(manifest, problems)
         check_footers(manifest, problems, rewritten=bool(problems.list()))
+        check_folder(manifest, problems)
         rules = rules_of(manifest.footer)
         rows = _Rows(columns, rules, Factors(rules, misses(manifest, problems)), problems)
         for number in range(len(manifest.paths)):
@@ -74,6 +75,7 @@ class _Rows:
                 batches = parquet.read_row_group(group, columns=self.columns, use_threads=False).to_batches()
             except (pa.ArrowException, OSError):
                 self._name_damage(parquet, group)
+                self.factors.skip()
                 digest = None
                 self.number += parquet.metadata.row_group(group).num_rows
                 continue
