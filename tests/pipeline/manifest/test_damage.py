@@ -189,7 +189,8 @@ def test_a_damaged_page_is_named_by_its_column_and_the_rest_is_read(copy: Path) 
     group = pq.read_metadata(copy).row_group(0)
     columns = [group.column(at) for at in range(group.num_columns)]
     column = next(column for column in columns if column.path_in_schema == "image.bytes")
-    _flip(copy, data, column.data_page_offset + column.total_compressed_size // 2, 0)
+    begin = column.dictionary_page_offset or column.data_page_offset
+    _flip(copy, data, begin + column.total_compressed_size // 2, 0)
     problems = validate(str(copy))
     assert [(problem.row, problem.column) for problem in problems] == [(0, "image")]
     assert "cannot be read, in one of the rows up to" in problems[0].message
