@@ -3,7 +3,7 @@
     python benchmarks/encoder_cache.py --manifest FILE [--steps 10] [--out benchmarks/encoder_cache.json]
 
 The same steps of the same encoder twice: with features from the cache, and with pictures decoded and sent through the
-frozen CLIP tower and VAE, and prompts through the text encoder, in each step, as a training without a cache does it.
+frozen vision encoder and VAE, and prompts through the text encoder, in each step, as without a cache.
 Beside wall time stands CPU time, which says the same on a machine that is busy with other things.
 """
 
@@ -25,17 +25,17 @@ import torch
 from PIL import Image
 
 from spotdiff_model.config import TrainConfig
-from spotdiff_model.data import views
-from spotdiff_model.data.features import Features
-from spotdiff_model.data.pairs import Pairs
-from spotdiff_model.data.tower import tower
-from spotdiff_model.training.objective import Objective, Step
+from spotdiff_model.data.augmentations import augment
+from spotdiff_model.data.features import FrozenFeatures
+from spotdiff_model.data.pairs import TrainingPairs
+from spotdiff_model.hub import vision_encoder
+from spotdiff_model.trainer import DeviceStep, Objective
 from spotdiff_model.training.setup import Prepared, prepare
 
 
 @dataclass(frozen=True)
 class Reencoding:
-    """Stands in for :class:`Features`, and computes what is asked for each time; pictures are in memory."""
+    """Stands in for :class:`FrozenFeatures`, and computes what is asked for each time; pictures are in memory."""
 
     prepared: Prepared
     pictures: dict[int, Image.Image]
@@ -43,13 +43,15 @@ class Reencoding:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.prepared.features, name)
 
-    def tokens(self, places: np.ndarray, viewed: np.ndarray) -> np.ndarray:
+    def tokens(self, places: np.ndarray, augmentations: np.ndarray) -> np.ndarray:
         rows = self.prepared.features.rows
         images = [
-            views.view(self.pictures[p], rows.keypoints[p], rows.sha256[p], v)[0] if v else self.pictures[p]
-            for p, v in zip(places, viewed, strict=True)
+            augment(self.pictures[place], rows.keypoints[place], rows.sha256[place], number)[0]
+            if number
+            else self.pictures[place]
+            for place, number in zip(places, augmentations, strict=True)
         ]
-        return tower(self.prepared.encoder.config).tokens(images).numpy()
+        return vision_encoder(self.prepared.encoder.config).tokens(images).numpy()
 
     def latents_of(self, places: np.ndarray) -> np.ndarray:
         return self.prepared.diffusion.latents([self.pictures[place] for place in places]).numpy()
@@ -58,20 +60,22 @@ class Reencoding:
         return self.prepared.diffusion.prompt_features(list(self.prepared.features.rows.prompt[places])).numpy()
 
 
-def steps_of(config: TrainConfig, prepared: Prepared, features: Features | Reencoding, count: int) -> dict[str, float]:
+def steps_of(
+    config: TrainConfig, prepared: Prepared, features: FrozenFeatures | Reencoding, count: int
+) -> dict[str, float]:
     """Seconds of wall and CPU time that a step takes; one more before them warms up."""
     found: Any = features
     encoder = prepared.encoder.train()
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate)
-    pairs = Pairs(prepared.features.rows, config.seed, config.reference, config.views)
+    pairs = TrainingPairs(prepared.features.rows, config.seed, config.reference, config.augmentations)
     template = prepared.profile.backgrounds.prompt_template
-    words = encoder.config.num_words
-    objective = Objective(config, found, prepared.diffusion, prepared.diffusion.unet, words, template)
+    pseudo_tokens = encoder.config.num_pseudo_tokens
+    objective = Objective(config, found, prepared.diffusion, prepared.diffusion.unet, pseudo_tokens, template)
     wall = cpu = 0.0
     for number in range(count + 1):
         if number == 1:
             wall, cpu = time.perf_counter(), time.process_time()
-        parts, _ = objective.parts(encoder, pairs.batch(number, config.train_batch_size), Step(number))
+        parts, _ = objective.parts(encoder, pairs.batch(number, config.train_batch_size), DeviceStep(number))
         objective.total(parts).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -3,7 +3,7 @@
     python benchmarks/pose_expert.py [--poses 78 16000] [--pictures 16000] [--steps 2000]
 
 As many pictures each time, each of another figure before another background; only the number of poses changes. So
-what more poses add is told apart from what the frozen tower's patches do not say at all.
+what more poses add is told apart from what the frozen vision encoder's patches do not say at all.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from rich.table import Table
 from pipeline.config import load_profile
 from spotdiff_model import losses
 from spotdiff_model.config import EncoderConfig, TrainConfig
-from spotdiff_model.data.tower import tower
-from spotdiff_model.encoder.experts import PoseExpert
-from spotdiff_model.judgement.leakage import keypoints_within
+from spotdiff_model.evaluation.probes.leakage import keypoints_within
+from spotdiff_model.hub import vision_encoder
+from spotdiff_model.model import PoseExpert
 from spotdiff_model.training.setup import encoder_config
 from tinyworld.training.renders import EVALUATION_SEED
 from tinyworld.world.render import Scene, render, sample_scene
@@ -52,8 +52,8 @@ def scenes(count: int, poses: int, first_seed: int = 0) -> Iterable[Scene]:
 
 
 def look(config: EncoderConfig, wanted: Iterable[Scene], count: int) -> Pictures:
-    """Renders scenes and sends them through the frozen tower."""
-    clip, tokens, keypoints, waiting = tower(config), [], [], []
+    """Renders scenes and sends them through the frozen vision encoder."""
+    clip, tokens, keypoints, waiting = vision_encoder(config), [], [], []
     for number, scene in enumerate(track(wanted, f"{count} renders", count), start=1):
         shot = render(scene)
         keypoints.append(shot.keypoints)
@@ -80,8 +80,8 @@ def train(config: EncoderConfig, data: Pictures, steps: int) -> PoseExpert:
         seen, wanted = expert(data.tokens[chosen].float()), data.keypoints[chosen]
         loss = (
             losses.keypoint_regression(seen.keypoints, wanted)
-            + losses.keypoint_places(seen.heat, wanted)
-            + losses.keypoint_spots(seen.spots, wanted)
+            + losses.keypoint_places(seen.log_heatmap, wanted)
+            + losses.keypoint_votes(seen.votes, wanted)
         )
         optimizer.zero_grad()
         loss.backward()

@@ -11,16 +11,18 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from flows.engines.local import LocalEngine
+from flows.handover import Handover
 from flows.options import takes_build_options
 from flows.progress import progress_artifact, tally_of
 from pipeline.config import build_config, default_workers
 from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
-from pipeline.runner.build import Build, open_build
+from pipeline.runner.build import open_build
+from pipeline.runner.preflight import check
 
 EXAMPLES = "examples/sources"
-_opened: ContextVar[Build | None] = ContextVar("opened", default=None)
+_handed: ContextVar[Handover | None] = ContextVar("handed", default=None)
 
 
 class BuildFailed(RuntimeError):
@@ -28,13 +30,13 @@ class BuildFailed(RuntimeError):
 
 
 @contextmanager
-def opened(build: Build) -> Iterator[None]:
-    """Flows that are called inside the block run this build, which the caller has opened already."""
-    token = _opened.set(build)
+def handed(work: Handover) -> Iterator[None]:
+    """Flows that are called inside the block do this work, whose build the caller has opened already."""
+    token = _handed.set(work)
     try:
         yield
     finally:
-        _opened.reset(token)
+        _handed.reset(token)
 
 
 @flow(name="build-dataset", retries=0, validate_parameters=True, persist_result=False)
@@ -56,20 +58,28 @@ def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[s
     """
     if options["sources"] is None:
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
-    outcome = run_here(_opened.get() or open_build(build_config(**options)), workers)
+    work = _handed.get()
+    if work is None:
+        work = Handover(open_build(build_config(**options)))
+        found = work.build.scan()
+        if not work.build.complete(found):
+            check(work.build, found)
+    outcome = run_here(work, workers)
     return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
 
 
-def run_here(build: Build, workers: int | None) -> Outcome:
-    """Runs a build inside the current flow run, on the local engine.
+def run_here(work: Handover, workers: int | None) -> Outcome:
+    """Does a build's work inside the current flow run, on the local engine.
 
     Raises:
         BuildFailed: See :func:`build_dataset`.
     """
     assert FlowRunContext.get() is not None, "outside a flow run use build_manifest()"
+    build = work.build
     tally = tally_of(build)
-    with events.listening(tally), progress_artifact(tally, build.config.run):
-        outcome = build_manifest(build, LocalEngine(workers or default_workers(build.profile.torch_threads)))
+    engine = LocalEngine(workers or default_workers(build.profile.torch_threads), work.cancel)
+    with events.listening(tally), progress_artifact(tally, build.config.run), work.at_work():
+        outcome = build_manifest(build, engine)
     if outcome.problem:
         raise BuildFailed(outcome.problem)
     return outcome

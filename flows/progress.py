@@ -6,7 +6,6 @@ import contextvars
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,8 +42,14 @@ class StageTally:
     failed: int
 
 
+_Numbers = tuple[int, int, int, int, int]
+"""The numbers of a :class:`StageTally`, in its order: done, expected, ok, rejected, failed."""
+
+
 class Tally:
     """Takes a build's progress events from any thread and says how far the whole is.
+
+    It adds up as the news come, so that asking costs the same whether a build has ten shards or a million.
 
     Args:
         stages: Names of the stages in order.
@@ -55,20 +60,31 @@ class Tally:
     def __init__(self, stages: Sequence[str], shards: Mapping[str, int], fan_out: Mapping[str, int]) -> None:
         self._stages, self._shards, self._fan_out = tuple(stages), dict(shards), dict(fan_out)
         self._news: dict[tuple[str, str], events.Progress] = {}
+        self._sums: list[_Numbers] = [(0, 0, 0, 0, 0)] * len(self._stages)
+        self._made = 0
+        for shard in self._shards:
+            self._add(self._of(shard), 1)
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._first_image: float | None = None
 
     def __call__(self, news: events.Progress) -> None:
-        """An :mod:`pipeline.runner.events` listener."""
+        """An :mod:`pipeline.runner.events` listener; news of another build's shards are none of its business."""
+        if news.shard not in self._shards:
+            return
         with self._lock:
+            self._add(self._of(news.shard), -1)
+            before = self._news.get((news.stage, news.shard))
             self._news[news.stage, news.shard] = news
-            if self._first_image is None and news.stage in self._fan_out:
-                self._first_image = time.monotonic()
+            self._add(self._of(news.shard), 1)
+            if news.stage in self._fan_out:
+                self._made += _made(news) - (_made(before) if before else 0)
+                if self._first_image is None:
+                    self._first_image = time.monotonic()
 
     def stages(self) -> list[StageTally]:
         with self._lock:
-            return [self._stage(number) for number in range(len(self._stages))]
+            return [StageTally(stage, *sums) for stage, sums in zip(self._stages, self._sums, strict=True)]
 
     def share(self) -> float:
         """How much of all rows is done, 0..1."""
@@ -79,10 +95,9 @@ class Tally:
     def images_per_second(self) -> float | None:
         """Images that this run made, by the time since it began to make images; None before that."""
         with self._lock:
-            made = sum(n.done - n.reused for n in self._news.values() if n.stage in self._fan_out)
-            if not made or self._first_image is None:
+            if not self._made or self._first_image is None:
                 return None
-            return made / max(time.monotonic() - self._first_image, 1e-3)
+            return self._made / max(time.monotonic() - self._first_image, 1e-3)
 
     def seconds_left(self) -> float | None:
         """Images still to make by images per second; None without a speed, and when all are made."""
@@ -94,24 +109,34 @@ class Tally:
         """Since the tally began."""
         return time.monotonic() - self._started
 
-    def _stage(self, number: int) -> StageTally:
-        stage, counts = self._stages[number], Counter[str]()
-        for shard in self._shards:
-            counts["expected"] += self._expected(number, shard)
-            if news := self._news.get((stage, shard)):
-                counts.update(done=news.done, ok=news.ok, rejected=news.rejected, failed=news.failed)
-        names = ("done", "expected", "ok", "rejected", "failed")
-        return StageTally(stage, *(counts[name] for name in names))
+    def _add(self, numbers: list[_Numbers], sign: int) -> None:
+        for number, (done, expected, ok, rejected, failed) in enumerate(numbers):
+            old = self._sums[number]
+            self._sums[number] = (
+                old[0] + sign * done,
+                old[1] + sign * expected,
+                old[2] + sign * ok,
+                old[3] + sign * rejected,
+                old[4] + sign * failed,
+            )
 
-    def _expected(self, number: int, shard: str) -> int:
-        """Rows of a stage for a shard: known once it runs, else what its input will come to as things stand."""
-        if news := self._news.get((self._stages[number], shard)):
-            return news.total
-        if number == 0:
-            return self._shards[shard]
-        before = self._news.get((self._stages[number - 1], shard))
-        given = before.ok if before and before.finished else self._expected(number - 1, shard)
-        return given * self._fan_out.get(self._stages[number], 1)
+    def _of(self, shard: str) -> list[_Numbers]:
+        """One shard's numbers, by stage. Rows of a stage are known once it runs, else what its input will come to."""
+        numbers: list[_Numbers] = []
+        given = self._shards[shard]
+        for stage in self._stages:
+            news = self._news.get((stage, shard))
+            if news is None:
+                given *= self._fan_out.get(stage, 1)
+                numbers.append((0, given, 0, 0, 0))
+            else:
+                numbers.append((news.done, news.total, news.ok, news.rejected, news.failed))
+                given = news.ok if news.finished else news.total
+        return numbers
+
+
+def _made(news: events.Progress) -> int:
+    return news.done - news.reused
 
 
 def tally_of(build: Build) -> Tally:
@@ -138,24 +163,26 @@ def progress_artifact(tally: Tally, run: str) -> Iterator[None]:
     from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
     key = "build-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in run.lower())
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=as_markdown(tally)))
     stop = threading.Event()
 
-    def update() -> None:
+    def keep_up_to_date() -> None:
         try:
-            update_progress_artifact(artifact, progress=100 * tally.share(), description=as_markdown(tally))
+            artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=as_markdown(tally)))
         except Exception as error:
-            logger.warning("the progress artifact was not updated: %s", error)
+            logger.warning("this run shows no progress in Prefect: %s", error)
+            return
+        over = False
+        while not over:
+            over = stop.wait(ARTIFACT_SECONDS)
+            try:
+                update_progress_artifact(artifact, progress=100 * tally.share(), description=as_markdown(tally))
+            except Exception as error:
+                logger.warning("the progress artifact was not updated: %s", error)
 
-    def keep_updating() -> None:
-        while not stop.wait(ARTIFACT_SECONDS):
-            update()
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_updating,), name="progress")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(keep_up_to_date,), name="progress")
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        update()

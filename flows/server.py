@@ -2,51 +2,77 @@
 
 Prefect would start one itself, but its server outlives a killed command, prints tracebacks when it is stopped, and
 starts only once the flow does. This one dies with the command, writes to a log file, and boots while the models load.
+
+Its database is its own, in a temporary folder that goes with it: commands that start together would else migrate one
+SQLite file at the same time, and fail. Migrating an empty database takes longer than all the rest of the start, so the
+first server does it once for all, and leaves a copy beside its log.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import fcntl
 import logging
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-STARTUP_SECONDS = 120
+STARTUP_SECONDS = 240
+DATABASE = "prefect.db"
+_OWN_DATABASE = ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+_NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+class ServerError(RuntimeError):
+    """A server of our own did not start; the message names its log."""
+
+
 class LocalServer:
-    """A Prefect API on a free port of the loopback interface, with Prefect's usual database and no dashboard."""
+    """A Prefect API on a free port of the loopback interface, with a database of its own and no dashboard.
+
+    Attributes:
+        log: File that takes what it prints.
+        url: Of the API.
+        folder: Where its database lies, as long as it runs.
+    """
 
     def __init__(self, log: Path) -> None:
         """Starts booting; returns at once.
 
         Args:
-            log: File that takes what the server prints.
+            log: File that takes what the server prints; copies of an empty database are kept beside it.
         """
         self.log = log
-        self.url = f"http://127.0.0.1:{free_port()}/api"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}/api"
         log.parent.mkdir(parents=True, exist_ok=True)
-        port = self.url.rsplit(":", 1)[1].removesuffix("/api")
-        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-        options = ["--host", "127.0.0.1", "--port", port, "--log-level", "error", "--lifespan", "on"]
-        quiet = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+        self.folder = Path(tempfile.mkdtemp(prefix="spotdiff-server-"))
+        command = [sys.executable, "-m", __name__, str(port), str(self.folder)]
+        settings = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+        if not any(os.environ.get(name) for name in _OWN_DATABASE):
+            settings[_OWN_DATABASE[0]] = f"sqlite+aiosqlite:///{self.folder / DATABASE}"
+            command.append(str(log.with_name(f"empty-prefect-{version('prefect')}.db")))
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                command + options,
-                env={**os.environ, **quiet, "OMP_NUM_THREADS": "1"},
+                command,
+                env={**os.environ, **settings, "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -54,20 +80,24 @@ class LocalServer:
                 preexec_fn=_die_with_parent if _libc else None,
             )
 
-    def wait(self) -> None:
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, seconds: float = STARTUP_SECONDS) -> None:
         """Waits until the server answers.
 
         Raises:
-            RuntimeError: It ended or stayed silent; the message names the log file.
+            ServerError: It ended or stayed silent; the message names the log file.
         """
-        deadline = time.monotonic() + STARTUP_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Prefect's local server ended at once; see {self.log}")
+            if not self.alive:
+                raise ServerError(f"Prefect's local server ended at once; see {self.log}")
             if answers(self.url):
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"Prefect's local server did not answer within {STARTUP_SECONDS} s; see {self.log}")
+        raise ServerError(f"Prefect's local server did not answer within {seconds:g} s; see {self.log}")
 
     def stop(self) -> None:
         """Stops the server; done twice, it stays stopped."""
@@ -77,12 +107,13 @@ class LocalServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)  # a server that was killed could not do it
 
 
 def answers(url: str) -> bool:
-    """Whether a Prefect API answers under ``url`` (the one that ends in ``/api``)."""
+    """Whether a Prefect API answers under ``url`` (the one that ends in ``/api``), asked without any proxy."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+        with _NO_PROXY.open(f"{url}/health", timeout=5) as response:
             return bool(response.status == 200)
     except (OSError, urllib.error.URLError, ValueError):
         return False
@@ -120,3 +151,45 @@ def running_server(log: Path) -> Iterator[LocalServer]:
         yield server
     finally:
         server.stop()
+
+
+def serve(port: int, folder: Path, empty: Path | None = None) -> None:
+    """The server's process.
+
+    Args:
+        port: Of the loopback interface.
+        folder: Where the database of its own lies; removed at the end.
+        empty: Where a migrated, empty database is kept; None: the user has configured another database.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn shuts down first, then raises the signal again
+    try:
+        if empty:
+            with suppress(OSError, sqlite3.Error):  # then the server migrates its database itself
+                _begin_with(empty, folder / DATABASE)
+        import uvicorn
+
+        application = "prefect.server.api.server:create_app"
+        uvicorn.run(application, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begin_with(empty: Path, database: Path) -> None:
+    """Puts a migrated database in place; of servers that start together, the first makes it and the others wait."""
+    with empty.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not empty.exists():
+            from prefect.server.database import provide_database_interface
+
+            asyncio.run(provide_database_interface().create_db())
+            copy = empty.with_suffix(".tmp")
+            copy.unlink(missing_ok=True)  # of one that was killed
+            with closing(sqlite3.connect(database)) as made, closing(sqlite3.connect(copy)) as target:
+                made.backup(target)
+            copy.replace(empty)
+            return
+    shutil.copyfile(empty, database)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), *map(Path, sys.argv[2:]))

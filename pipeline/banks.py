@@ -63,16 +63,24 @@ class Bank(BaseModel):
         with the same entries, and a new entry in the bank displaces at most one drawn one.
 
         Raises:
-            UserError: The split's part holds fewer than ``count`` entries.
+            UserError: See :meth:`check`.
         """
-        part = self.part(split)
-        if count > len(part):
-            raise UserError(
-                f"bank {self.name}: its {split} part holds {len(part)} entries, {count} were asked for; "
-                f'ask for at most {len(part)} or add entries with "split": "{split}"'
-            )
-        ranked = sorted(part, key=lambda entry: ids.digest(["draw", source_id, run_seed, entry.id]))
+        self.check(split, count)
+        ranked = sorted(self.part(split), key=lambda entry: ids.digest(["draw", source_id, run_seed, entry.id]))
         return ranked[:count]
+
+    def check(self, split: str, count: int) -> None:
+        """Checks that ``count`` entries can be drawn.
+
+        Raises:
+            UserError: The split's part holds fewer.
+        """
+        there = len(self.part(split))
+        if count > there:
+            raise UserError(
+                f"bank {self.name}: its {split} part holds {there} entries, {count} were asked for; "
+                f'ask for at most {there} or add entries with "split": "{split}"'
+            )
 
 
 def load(name: str) -> Bank:
@@ -88,7 +96,7 @@ def load(name: str) -> Bank:
         entries = TypeAdapter(tuple[BankEntry, ...]).validate_python(data)
     except OSError as error:
         raise UserError(f"bank {name!r}: {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"bank {path}: not valid JSON: {error}") from error
     except ValidationError as error:
         raise UserError(f"bank {path}: {first_problem(error)}") from error

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -24,6 +24,17 @@ Count = Annotated[int, Field(ge=1)]
 
 class UserError(ValueError):
     """A mistake of the user's: shown as one line, without a traceback."""
+
+
+def manifest_stem(path: str) -> str:
+    """A manifest's path without ``.parquet``: its folder of parts, and what its companions' names begin with.
+
+    Raises:
+        UserError: The path has another suffix.
+    """
+    if not path.endswith(".parquet"):
+        raise UserError(f"manifest {path!r}: the name must end in .parquet")
+    return path.removesuffix(".parquet")
 
 
 class _Model(BaseModel):
@@ -91,13 +102,27 @@ class PoseSettings(_Model):
     """Of the control image's limbs, as a share of its side."""
 
 
+def _template(*known: str) -> AfterValidator:
+    """Checks that a prompt template has no other placeholders than ``known``."""
+
+    def check(value: str) -> str:
+        try:
+            value.format(**dict.fromkeys(known, ""))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            may = " and ".join(f"{{{name}}}" for name in known)
+            raise ValueError(f"only {may} may stand in braces; write {{{{ and }}}} for braces themselves") from error
+        return value
+
+    return AfterValidator(check)
+
+
 class SubjectSettings(_Model):
     """Settings of the ControlNet generation (vocabulary of ``StableDiffusionControlNetPipeline``)."""
 
     num_inference_steps: Count
     guidance_scale: float
     controlnet_conditioning_scale: float = 1.0
-    prompt_template: str = "{subject}"
+    prompt_template: Annotated[str, _template("subject")] = "{subject}"
     negative_prompt: str = ""
     batch_size: Count
     max_attempts: Count = 4
@@ -117,7 +142,7 @@ class BackgroundSettings(_Model):
 
     num_inference_steps: Count
     guidance_scale: float
-    prompt_template: str = "{subject}, {background}"
+    prompt_template: Annotated[str, _template("subject", "background")] = "{subject}, {background}"
     negative_prompt: str = ""
     batch_size: Count
     max_attempts: Count = 3
@@ -183,7 +208,7 @@ def load_profile(name: str) -> Profile:
     except OSError as error:
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
         raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # bad TOML, bytes that are no UTF-8, tables nested without end
         raise UserError(f"profile {path}: not valid TOML: {error}") from error
     try:
         return Profile.model_validate(data)
@@ -223,13 +248,6 @@ class BuildConfig(_Model):
         str | None, Field(description="Folder with models in hub layout that stand in for the hub's.")
     ] = None
 
-    @field_validator("manifest")
-    @classmethod
-    def _parquet(cls, value: str) -> str:
-        if not value.endswith(".parquet"):
-            raise ValueError("the name must end in .parquet")
-        return value
-
     @property
     def run(self) -> str:
         """The run's name, ``<stem>-<8 hex>``: the digits tell manifests of one stem in different folders apart.
@@ -240,7 +258,7 @@ class BuildConfig(_Model):
         both_here = "://" not in manifest + work
         way = os.path.relpath(manifest, work) if both_here else manifest
         digits = hashlib.sha256(way.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-        return f"{Path(self.manifest).stem}-{digits}"
+        return f"{Path(manifest_stem(self.manifest)).name}-{digits}"
 
 
 def _place(path: str) -> str:
@@ -277,7 +295,7 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
+    return f"{where}: {problem['msg']}{got}"
 
 
 def default_workers(torch_threads: int) -> int:

@@ -36,11 +36,16 @@ class Reason(StrEnum):
     # sources
     UNREADABLE = "unreadable"
     EMPTY_FILE = "empty_file"
+    NOT_A_FILE = "not_a_file"
+    UNSUPPORTED_FORMAT = "unsupported_format"
     TOO_LARGE = "too_large"
     TOO_SMALL = "too_small"
+    TOO_NARROW = "too_narrow"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     # poses
+    NOT_IN_POSE_FILE = "not_in_pose_file"
+    BAD_POSE_ENTRY = "bad_pose_entry"
     NO_PERSON = "no_person"
     SEVERAL_PEOPLE = "several_people"
     TOO_FEW_KEYPOINTS = "too_few_keypoints"
@@ -138,15 +143,17 @@ class Listed(Row):
         path: How the user knows it: relative to the folder that was given; unique in the listing.
         location: Where to open it: absolute path or URL. Not part of any digest, so that folders can move.
         fingerprint: Changes when the file does (size and time, or the object store's tag).
+        pose_entry: What the pose file calls it; None: there is no pose file, or it has no entry.
     """
 
     KIND: ClassVar[str] = "listed"
     SLOT: ClassVar[tuple[str, ...]] = ("path",)
-    CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
+    CARRIED: ClassVar[tuple[str, ...]] = ("pose_entry", *_RIGHTS)
 
     path: str
     location: str = ""
     fingerprint: str = ""
+    pose_entry: str | None = None
     source_license: str | None = None
     source_attribution: str | None = None
     source_uri: str | None = None
@@ -163,13 +170,14 @@ class Source(Row):
         frame: ``[x0, y0, side]`` of the square in the (EXIF-turned) original's pixels; parts of the square outside
             the original are padding. Maps keypoints of the original into the square.
         source_width, source_height: Of the original after EXIF rotation, pixels.
+        source_orientation: EXIF's, 1 to 8: how the original was turned.
         source_phash: 64-bit perceptual hash, 16 hex.
     """
 
     KIND: ClassVar[str] = "source"
     SLOT: ClassVar[tuple[str, ...]] = ("path",)
-    CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
-    OVERVIEW: ClassVar[tuple[str, ...]] = ("status", "reason", "source_id", "path", "source_phash", *_RIGHTS)
+    CARRIED: ClassVar[tuple[str, ...]] = ("pose_entry", *_RIGHTS)
+    OVERVIEW: ClassVar[tuple[str, ...]] = ("status", "reason", "source_id", "path", "source_phash", *CARRIED)
 
     source_id: str
     path: str
@@ -177,7 +185,9 @@ class Source(Row):
     frame: list[float] = field(default_factory=list)
     source_width: int = 0
     source_height: int = 0
+    source_orientation: int = 1
     source_phash: str = ""
+    pose_entry: str | None = None
     source_license: str | None = None
     source_attribution: str | None = None
     source_uri: str | None = None
@@ -195,6 +205,7 @@ class Posed(Source):
 
     KIND: ClassVar[str] = "posed"
     SLOT: ClassVar[tuple[str, ...]] = ("source_id",)
+    CARRIED: ClassVar[tuple[str, ...]] = _RIGHTS
     OVERVIEW: ClassVar[tuple[str, ...]] = ()
 
     pose_id: str = ""
@@ -221,7 +232,7 @@ class Subject(Posed):
 
     KIND: ClassVar[str] = "subject"
     SLOT: ClassVar[tuple[str, ...]] = ("source_id", "subject_id")
-    CARRIED: ClassVar[tuple[str, ...]] = ("path", *_RIGHTS)
+    CARRIED: ClassVar[tuple[str, ...]] = ("path", "pose_entry", *_RIGHTS)
     ATTEMPT: ClassVar[str] = "subject_attempt"
 
     subject_id: str = ""

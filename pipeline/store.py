@@ -25,6 +25,10 @@ from pipeline.config import UserError
 _TEMPORARY = ".spotdiff-tmp"
 _LOCAL = LocalFileSystem()
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_S3: dict[str, Any] = {
+    "use_listings_cache": False,  # s3fs's lasts as long as the process: files of other workers would stay unseen
+    "config_kwargs": {"connect_timeout": 5, "retries": {"max_attempts": 2}},  # else minutes until a dead one is told
+}
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -37,8 +41,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         path = url.split("://", 1)[1] if "://" in url else url
         return _LOCAL, os.path.abspath(os.path.expanduser(path))
     protocol, _ = split_protocol(url)
-    # s3fs remembers listings for the life of the process: files of other workers would stay unseen
-    options = {"use_listings_cache": False} if protocol in ("s3", "s3a") else {}
+    options = _S3 if protocol in ("s3", "s3a") else {}
     try:
         fs = fsspec.filesystem(protocol, **options)
     except (ImportError, ValueError) as error:
@@ -106,8 +109,10 @@ def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)  # still locked: nobody takes it for stray in between
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # "no space left" is of no use without a place
         raise
     sync_folder(path.parent)
 

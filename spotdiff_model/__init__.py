@@ -1,4 +1,4 @@
-"""The subject encoder (our reconstruction of SpotDiff): model, training, generation and judgement."""
+"""The subject encoder (our reconstruction of SpotDiff): model, training, generation and evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     """The classes that saved pipelines name, imported only when asked for."""
     if name == "SpotDiffEncoder":
-        from spotdiff_model.encoder import SpotDiffEncoder
+        from spotdiff_model.model import SpotDiffEncoder
 
         return SpotDiffEncoder
     if name == "SpotDiffPipeline":

@@ -14,15 +14,22 @@ Count = Annotated[int, Field(ge=1)]
 _MIN_GUIDANCE = 3.0
 
 
+def _also(old: str, default: Any = ..., **more: Any) -> Any:
+    """A field that earlier versions saved under another name."""
+    return Field(default, validation_alias=old, **more)
+
+
 class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), populate_by_name=True, loc_by_alias=False
+    )
 
 
 class BaseModels(_Settings):
     """The frozen models that an encoder was trained with, and is of use with.
 
     Attributes:
-        clip: Its vision tower is the image encoder.
+        clip: Its vision encoder reads the pictures.
         base: Text encoder, VAE, UNet and scheduler.
         controlnet: For generation in a given pose.
         pose: Finds the pose in a picture that is given for its pose.
@@ -47,14 +54,14 @@ class Sampling(_Settings):
 
 
 class EncoderConfig(_Settings):
-    """Everything that a :class:`~spotdiff_model.encoder.SpotDiffEncoder` is built from; its ``config.json``.
+    """Everything that a :class:`~spotdiff_model.model.SpotDiffEncoder` is built from; its ``config.json``.
 
     Attributes:
         layers: CLIP hidden states to read, counted as in ``hidden_states``: 0 the embeddings, -1 the last.
         channels: Width of a CLIP token.
         grid: Patches along a picture's side.
-        word_dim: Width of the text encoder's token embeddings.
-        num_words: Pseudo-words that stand at ``S*``.
+        token_dim: Width of the text encoder's token embeddings.
+        num_pseudo_tokens: Pseudo-tokens that stand at ``S*``.
         width: Width of the experts' and the head's own layers.
         subject_dim, pose_dim, background_dim: Widths of f_s, f_p and f_b.
         experts: False: no pose and background expert; f_p and f_b then have width 0 and keypoints are zeros.
@@ -67,8 +74,8 @@ class EncoderConfig(_Settings):
     layers: tuple[int, ...]
     channels: Count
     grid: Count
-    word_dim: Count
-    num_words: Count = 8
+    token_dim: Count = _also("word_dim")
+    num_pseudo_tokens: Count = _also("num_words", default=8)
     width: Count = 96
     subject_dim: Count = 128
     pose_dim: Count = 128
@@ -116,10 +123,10 @@ class TrainConfig(_Settings):
     )
     noise_weight: float = Field(1.0, ge=0, description="Of the UNet's noise prediction loss.")
     distillation_weight: float = Field(
-        5.0, ge=0, description="Of agreement with what the UNet predicts when told the subject in words."
+        5.0, ge=0, description="Of agreement with what the UNet predicts for the text prompt."
     )
     orthogonality_weight: float = Field(0.1, ge=0, description="Of the cosines between the features.")
-    spotting_weight: float = Field(1.0, ge=0, description="Of keypoints and of agreement in background and subject.")
+    spotting_weight: float = Field(1.0, ge=0, description="Of keypoints, and of contrast in background and subject.")
     independence_weight: float = Field(1.0, ge=0, description="Of cross-covariance and HSIC between the features.")
     text_weight: float = Field(1.0, ge=0, description="Of agreement with what the prompts say.")
     experts: bool = Field(True, description="Whether there are a pose and a background expert.")
@@ -127,10 +134,15 @@ class TrainConfig(_Settings):
     layers: tuple[int, ...] | None = Field(
         None, description="CLIP hidden states to read; default: up to five, evenly spread."
     )
-    num_words: int = Field(8, ge=1, description="Pseudo-words at S*.")
+    num_pseudo_tokens: int = _also("num_words", 8, ge=1, description="Pseudo-tokens at S*.")
     width: int = Field(96, ge=8, description="Of the experts' own layers.")
     lora_rank: int = Field(0, ge=0, description="Of a LoRA on the UNet's cross-attention; 0: none.")
-    views: int = Field(3, ge=0, description="Views of each picture to train on, too: bent, mirrored, turned and moved.")
+    augmentations: int = _also(
+        "views",
+        3,
+        ge=0,
+        description="Augmentations of each picture: bent, mirrored, turned and moved.",
+    )
 
     @property
     def cache_folder(self) -> Path:
@@ -182,7 +194,7 @@ def sampling(profile: Profile) -> Sampling:
 
 
 def default_layers(count: int) -> tuple[int, ...]:
-    """The hidden states to read of a tower with ``count`` layers: evenly from the embeddings to the last.
+    """The hidden states to read of a vision encoder with ``count`` layers: evenly from the embeddings to the last.
 
     Five, as many as ELITE reads of ViT-L/14, unless they would be neighbours, which say nearly the same. Places are
     found in the lower half, meaning in the upper.

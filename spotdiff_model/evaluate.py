@@ -7,24 +7,24 @@ from typing import Any
 import typer
 
 from spotdiff_model.command import run, with_options
-from spotdiff_model.judgement.settings import EvaluateConfig, evaluate_config
+from spotdiff_model.evaluation.settings import EvaluateConfig, evaluate_config
 
 
 def main(**options: Any) -> None:
     """Judges a subject encoder on rows that its training never saw: metrics.json, report.html, plots, its model card.
 
-    Leakage probes, retrieval with a hard gallery, dependence of the blocks, generated pictures; beside raw CLIP,
+    Leakage probes, retrieval with a hard gallery, dependence of the features, generated pictures; beside raw CLIP,
     closed-form erasure (LEACE) and, with --ablations, trainings that lack a part.
     """
     config = evaluate_config(**options)
-    from spotdiff_model.judgement.card import update_card
-    from spotdiff_model.judgement.evaluation import evaluate
-    from spotdiff_model.judgement.report import table_text, verdict_text, write_report
+    from spotdiff_model.evaluation.evaluation import evaluate
+    from spotdiff_model.evaluation.report.card import update_card
+    from spotdiff_model.evaluation.report.report import criteria_text, table_text, write_report
 
-    judgement = evaluate(config, lambda text: typer.echo(f"... {text}", err=True))
-    write_report(judgement, config.folder)
-    update_card(config.model, judgement)
-    typer.echo(f"{table_text(judgement)}\n\n{verdict_text(judgement)}\n\nreport: {config.folder / 'report.html'}")
+    result = evaluate(config, lambda text: typer.echo(f"... {text}", err=True))
+    write_report(result, config.folder)
+    update_card(config.model, result)
+    typer.echo(f"{table_text(result)}\n\n{criteria_text(result)}\n\nreport: {config.folder / 'report.html'}")
 
 
 if __name__ == "__main__":

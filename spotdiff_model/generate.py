@@ -79,11 +79,11 @@ def generate(config: GenerateConfig) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed, image in zip(seeds, images, strict=True):
-        told = {**config.model_dump(mode="json"), "seed": seed}
-        told.pop("output_dir"), told.pop("num_images_per_prompt")
-        stem = f"{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]}-{seed}"
+        made_from = {**config.model_dump(mode="json"), "seed": seed}
+        made_from.pop("output_dir"), made_from.pop("num_images_per_prompt")
+        stem = f"{hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:12]}-{seed}"
         image.save(folder / f"{stem}.png")
-        (folder / f"{stem}.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+        (folder / f"{stem}.json").write_text(json.dumps(made_from, indent=1) + "\n", "utf-8")
         paths.append(folder / f"{stem}.png")
     return paths
 
@@ -101,11 +101,13 @@ def _pose(config: GenerateConfig, pipe: SpotDiffPipeline) -> Image.Image:
 def _keypoints(path: str) -> Any:
     import numpy as np
 
+    from pipeline.imaging.openpose18 import KEYPOINTS
+
     try:
         keypoints = np.asarray(json.loads(Path(path).read_text("utf-8")), np.float64)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"--pose {path}: not a JSON list of 18 keypoints [x, y, confidence] ({error})") from error
-    if keypoints.shape != (18, 3) or not np.isfinite(keypoints).all():
+    if keypoints.shape != (KEYPOINTS, 3) or not np.isfinite(keypoints).all():
         raise UserError(f"--pose {path}: must be 18 OpenPose keypoints [x, y, confidence], x and y in 0..1")
     return keypoints
 

@@ -29,51 +29,51 @@ def orthogonality(subject: Tensor, *others: Tensor) -> Tensor:
 
 
 def keypoint_regression(found: Tensor, wanted: Tensor) -> Tensor:
-    """Smooth L1 of the places of the joints that are there, and cross-entropy of which are.
+    """Smooth L1 of the visible joints' places, and cross-entropy of which are visible.
 
     Args:
-        found: ``[N, 18, 3]``: x, y in 0..1, probability of being there.
+        found: ``[N, 18, 3]``: x, y in 0..1, visibility (its probability).
         wanted: ``[N, 18, 3]``: x, y, confidence; 0 = missing.
     """
-    there = (wanted[..., 2] > 0).float()
+    visible = (wanted[..., 2] > 0).float()
     distance = F.smooth_l1_loss(found[..., :2], wanted[..., :2], beta=0.02, reduction="none").sum(dim=-1)
-    place = (distance * there).sum() / there.sum().clamp(min=1)
-    presence = F.binary_cross_entropy(found[..., 2].clamp(1e-6, 1 - 1e-6), there)
-    return 20 * place + presence  # in units in which a joint one keypoint tolerance (0.05) off costs about 1
+    place = (distance * visible).sum() / visible.sum().clamp(min=1)
+    visibility = F.binary_cross_entropy(found[..., 2].clamp(1e-6, 1 - 1e-6), visible)
+    return 20 * place + visibility  # in units in which a joint one keypoint tolerance (0.05) off costs about 1
 
 
-def keypoint_places(heat: Tensor, wanted: Tensor) -> Tensor:
+def keypoint_places(log_heatmap: Tensor, wanted: Tensor) -> Tensor:
     """Cross-entropy of which place (patch) holds which joint; a mean of places alone begins very slowly.
 
     Args:
-        heat: ``[N, side * side, 18]``: logarithm of each place's chance, row by row.
+        log_heatmap: ``[N, side * side, 18]``: logarithm of each place's chance, row by row.
         wanted: ``[N, 18, 3]``: x, y in 0..1, confidence; 0 = missing.
     """
-    side = round(heat.shape[1] ** 0.5)
+    side = round(log_heatmap.shape[1] ** 0.5)
     cell = (wanted[..., :2] * side).long().clamp(0, side - 1)
-    chosen = heat.gather(1, (cell[..., 1] * side + cell[..., 0])[:, None])[:, 0]
-    there = (wanted[..., 2] > 0).float()
-    return -(chosen * there).sum() / there.sum().clamp(min=1)
+    chosen = log_heatmap.gather(1, (cell[..., 1] * side + cell[..., 0])[:, None])[:, 0]
+    visible = (wanted[..., 2] > 0).float()
+    return -(chosen * visible).sum() / visible.sum().clamp(min=1)
 
 
-def keypoint_spots(spots: Tensor, wanted: Tensor) -> Tensor:
-    """Smooth L1 of where the patches around a joint take it to be: each of them, not only their mean, is to be right.
+def keypoint_votes(votes: Tensor, wanted: Tensor) -> Tensor:
+    """Smooth L1 of where the patches around a joint vote it to be: each of them, not only their mean, is to be right.
 
     Args:
-        spots: ``[N, side * side, 18, 2]``: x, y in 0..1, patches row by row.
+        votes: ``[N, side * side, 18, 2]``: x, y in 0..1, patches row by row.
         wanted: ``[N, 18, 3]``: x, y, confidence; 0 = missing.
     """
-    side = round(spots.shape[1] ** 0.5)
-    axis = (torch.arange(side, device=spots.device) + 0.5) / side
+    side = round(votes.shape[1] ** 0.5)
+    axis = (torch.arange(side, device=votes.device) + 0.5) / side
     middles = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).reshape(-1, 1, 2)
     places = wanted[:, None, :, :2]
     near = ((places - middles).norm(dim=-1) < _REACH / side) & (wanted[:, None, :, 2] > 0)
-    distance = F.smooth_l1_loss(spots, places.expand_as(spots), beta=0.02, reduction="none").sum(dim=-1)
+    distance = F.smooth_l1_loss(votes, places.expand_as(votes), beta=0.02, reduction="none").sum(dim=-1)
     return 20 * (distance * near).sum() / near.sum().clamp(min=1)
 
 
-def agreement(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
-    """Supervised contrast (Khosla et al. 2020): features agree for equal labels and differ for others.
+def supervised_contrastive(features: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020): features agree for equal labels and differ for others.
 
     Args:
         features: ``[N, D]``, compared by cosine.
@@ -119,8 +119,8 @@ def hsic(a: Tensor, b: Tensor) -> Tensor:
     return (k * m).sum() / (k.square().sum() * m.square().sum()).sqrt().clamp(min=1e-8)
 
 
-def text_agreement(found: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
-    """One minus the cosine between text features of prompts with ``S*`` and of those with the words for the subject.
+def text_alignment(found: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
+    """One minus the cosine between text features of prompts with ``S*`` and of those with the subject's description.
 
     Args:
         found, wanted: ``[N, D]``.

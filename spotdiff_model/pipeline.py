@@ -23,9 +23,8 @@ from pipeline.config import UserError
 from pipeline.models.device import dtype_of
 from pipeline.models.diffusion import make_scheduler
 from pipeline.models.resolve import Model
-from spotdiff_model.data.frozen import Diffusion, load_diffusion
-from spotdiff_model.data.tower import Tower, tower
-from spotdiff_model.encoder import SpotDiffEncoder
+from spotdiff_model.hub import Diffusion, VisionEncoder, load_diffusion, vision_encoder
+from spotdiff_model.model import SpotDiffEncoder
 from spotdiff_model.placeholder import encode, tokenize, with_placeholder
 
 # how diffusers saves and loads a part that is neither its own nor transformers'
@@ -92,7 +91,7 @@ class SpotDiffPipeline(DiffusionPipeline):
     def around(cls, encoder: SpotDiffEncoder, diffusion: Diffusion, models_root: str | None = None) -> Self:
         """The pipeline around an encoder and a loaded Stable Diffusion."""
         config = encoder.config
-        clip = tower(config, models_root)
+        clip = vision_encoder(config, models_root)
         control = None
         if config.models.controlnet is not None:
             model = Model(config.models.controlnet, models_root)
@@ -116,12 +115,12 @@ class SpotDiffPipeline(DiffusionPipeline):
         return pipe
 
     @torch.no_grad()
-    def subject_words(self, image: Image | Sequence[Image]) -> torch.Tensor:
-        """The pseudo-words ``[N, k, W]`` of N pictures."""
+    def subject_pseudo_tokens(self, image: Image | Sequence[Image]) -> torch.Tensor:
+        """The pseudo-token embeddings ``[N, k, W]`` of N pictures."""
         images = [image] if isinstance(image, Image) else list(image)
-        clip = Tower(self.image_encoder, self.feature_extractor, self.encoder.config.layers)
+        clip = VisionEncoder(self.image_encoder, self.feature_extractor, self.encoder.config.layers)
         parameter = next(self.encoder.parameters())
-        return self.encoder(clip.tokens(images).to(parameter.device, parameter.dtype)).words
+        return self.encoder(clip.tokens(images).to(parameter.device, parameter.dtype)).pseudo_tokens
 
     @torch.no_grad()
     def __call__(
@@ -135,7 +134,7 @@ class SpotDiffPipeline(DiffusionPipeline):
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
-        words: torch.Tensor | None = None,
+        pseudo_tokens: torch.Tensor | None = None,
         **arguments: Any,
     ) -> Any:
         """New pictures of a subject.
@@ -146,31 +145,33 @@ class SpotDiffPipeline(DiffusionPipeline):
             pose: Control picture(s): the pose drawn by :func:`pipeline.imaging.skeleton.draw_pose`.
             negative_prompt, num_inference_steps, guidance_scale: Default: as the dataset was made.
             num_images_per_prompt, generator: As in diffusers; one generator, or one per picture that comes out.
-            words: From :meth:`subject_words`, instead of ``image``.
+            pseudo_tokens: From :meth:`subject_pseudo_tokens`, instead of ``image``.
             arguments: Go to the diffusers pipeline (``output_type``, ``controlnet_conditioning_scale`` ...).
 
         Returns:
             diffusers' output: ``.images``.
 
         Raises:
-            UserError: Neither image nor words, a pose without ControlNet, or ``S*`` does not fit.
+            UserError: Neither image nor pseudo-tokens, a pose without ControlNet, or ``S*`` does not fit.
         """
-        if image is None and words is None:
+        if image is None and pseudo_tokens is None:
             raise UserError("image: none given; name one picture of the subject")
         settings = self.encoder.config.sampling
         prompts = [with_placeholder(p) for p in ([prompt] if isinstance(prompt, str) else prompt)]
-        words = self.subject_words(image) if words is None else words
-        words = words.expand(len(prompts), -1, -1) if len(words) == 1 else words
-        if len(words) != len(prompts):
+        if pseudo_tokens is None:
+            pseudo_tokens = self.subject_pseudo_tokens(image)
+        if len(pseudo_tokens) == 1:
+            pseudo_tokens = pseudo_tokens.expand(len(prompts), -1, -1)
+        if len(pseudo_tokens) != len(prompts):
             raise UserError(
-                f"{len(words)} pictures for {len(prompts)} prompts; give one picture, or one for each prompt"
+                f"{len(pseudo_tokens)} pictures for {len(prompts)} prompts; give one picture, or one for each prompt"
             )
         pipe = self._denoiser(pose is not None)
         if pose is not None:
             scale = {"controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
             arguments = {**scale, **arguments, "image": pose}
         return pipe(
-            prompt_embeds=self.encode_prompts(prompts, words),
+            prompt_embeds=self.encode_prompts(prompts, pseudo_tokens),
             negative_prompt_embeds=self._negative(negative_prompt, len(prompts)),
             num_images_per_prompt=num_images_per_prompt,
             num_inference_steps=num_inference_steps or settings.num_inference_steps,
@@ -179,10 +180,10 @@ class SpotDiffPipeline(DiffusionPipeline):
             **arguments,
         )
 
-    def encode_prompts(self, prompts: Sequence[str], words: torch.Tensor) -> torch.Tensor:
-        """Prompt embeddings ``[N, T, D]`` with pseudo-words ``[N, k, W]`` at ``S*``."""
-        tokens = tokenize(self.tokenizer, prompts, self.encoder.config.num_words).to(self.text_encoder.device)
-        return encode(self.text_encoder, tokens, words.to(self.text_encoder.device))
+    def encode_prompts(self, prompts: Sequence[str], pseudo_tokens: torch.Tensor) -> torch.Tensor:
+        """Prompt embeddings ``[N, T, D]`` with pseudo-token embeddings ``[N, k, W]`` at ``S*``."""
+        tokens = tokenize(self.tokenizer, prompts, self.encoder.config.num_pseudo_tokens).to(self.text_encoder.device)
+        return encode(self.text_encoder, tokens, pseudo_tokens.to(self.text_encoder.device))
 
     def _negative(self, prompt: str | None, count: int) -> torch.Tensor:
         text = self.encoder.config.sampling.negative_prompt if prompt is None else prompt

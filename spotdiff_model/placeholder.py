@@ -1,4 +1,4 @@
-"""``S*`` in prompts: pseudo-words in the token-embedding sequence of a frozen text encoder."""
+"""``S*`` in prompts: pseudo-token embeddings in the token sequence of a frozen text encoder."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Prompts:
 
     Attributes:
         ids: ``[N, T]`` token ids; at a placeholder stand ids without meaning.
-        words: ``[N, T]``: number of the pseudo-word that stands there, -1 for real tokens.
+        slots: ``[N, T]``: number of the pseudo-token that stands there, -1 for real tokens.
     """
 
     ids: Tensor
-    words: Tensor
+    slots: Tensor
 
     def to(self, device: Any) -> Prompts:
         """The same on a device."""
-        return Prompts(self.ids.to(device), self.words.to(device))
+        return Prompts(self.ids.to(device), self.slots.to(device))
 
     def without_padding(self, eos_token_id: int) -> Prompts:
         """The same, cut behind the longest one's end; what stands there bears on no state before it."""
         longest = int(_ends(self.ids, eos_token_id).max()) + 1
-        return Prompts(self.ids[:, :longest], self.words[:, :longest])
+        return Prompts(self.ids[:, :longest], self.slots[:, :longest])
 
 
 def with_placeholder(prompt: str) -> str:
@@ -48,8 +48,8 @@ def with_placeholder(prompt: str) -> str:
     return appended
 
 
-def tokenize(tokenizer: Any, prompts: Sequence[str], num_words: int) -> Prompts:
-    """Token ids of prompts, with room for ``num_words`` pseudo-words at each ``S*``.
+def tokenize(tokenizer: Any, prompts: Sequence[str], num_pseudo_tokens: int) -> Prompts:
+    """Token ids of prompts, with room for ``num_pseudo_tokens`` pseudo-tokens at each ``S*``.
 
     The text before and after a placeholder is tokenised by itself, so it does not matter into what the tokenizer
     would split ``S*``.
@@ -57,22 +57,22 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], num_words: int) -> Prompts:
     Args:
         tokenizer: A ``CLIPTokenizer``.
         prompts: With ``S*`` somewhere.
-        num_words: Pseudo-words per placeholder.
+        num_pseudo_tokens: Pseudo-tokens per placeholder.
 
     Raises:
         UserError: A placeholder does not fit into the text encoder's length.
     """
     length = tokenizer.model_max_length
-    rows = [_tokenize(tokenizer, prompt, num_words, length) for prompt in prompts]
-    ids, words = (torch.tensor([row[part] for row in rows]) for part in (0, 1))
-    return Prompts(ids, words)
+    rows = [_tokenize(tokenizer, prompt, num_pseudo_tokens, length) for prompt in prompts]
+    ids, slots = (torch.tensor([row[part] for row in rows]) for part in (0, 1))
+    return Prompts(ids, slots)
 
 
-def encode(text_encoder: Any, prompts: Prompts, words: Tensor) -> Tensor:
-    """Hidden states ``[N, T, D]`` of prompts with pseudo-words ``[N, k, W]`` in them; gradients reach the words."""
-    picked = prompts.words.clamp(min=0)[..., None].expand(-1, -1, words.shape[-1])
-    inserted = torch.gather(words, 1, picked)
-    with _replaced(text_encoder, prompts.words >= 0, inserted):
+def encode(text_encoder: Any, prompts: Prompts, pseudo_tokens: Tensor) -> Tensor:
+    """Hidden states ``[N, T, D]`` of prompts with pseudo-token embeddings ``[N, k, W]`` in them, differentiable."""
+    picked = prompts.slots.clamp(min=0)[..., None].expand(-1, -1, pseudo_tokens.shape[-1])
+    inserted = torch.gather(pseudo_tokens, 1, picked)
+    with _replaced(text_encoder, prompts.slots >= 0, inserted):
         states: Tensor = text_encoder(prompts.ids).last_hidden_state
     return states
 
@@ -87,27 +87,27 @@ def _ends(ids: Tensor, eos_token_id: int) -> Tensor:
     return (ids == eos_token_id).int().argmax(dim=1)
 
 
-def _tokenize(tokenizer: Any, prompt: str, num_words: int, length: int) -> tuple[list[int], list[int]]:
-    ids, words = [tokenizer.bos_token_id], [-1]
+def _tokenize(tokenizer: Any, prompt: str, num_pseudo_tokens: int, length: int) -> tuple[list[int], list[int]]:
+    ids, slots = [tokenizer.bos_token_id], [-1]
     pieces = prompt.split(PLACEHOLDER)
     for number, piece in enumerate(pieces):
         real = tokenizer(piece, add_special_tokens=False, truncation=False, verbose=False).input_ids
         ids += real
-        words += [-1] * len(real)
+        slots += [-1] * len(real)
         if number < len(pieces) - 1:
             # any id but that of the end, which the encoder looks for
-            ids += [tokenizer.bos_token_id] * num_words
-            words += range(num_words)
+            ids += [tokenizer.bos_token_id] * num_pseudo_tokens
+            slots += range(num_pseudo_tokens)
             if len(ids) > length - 1:
                 raise UserError(
-                    f"prompt {prompt!r}: {PLACEHOLDER} stands for {num_words} words, which end beyond the {length} "
-                    "tokens of the text encoder; put it nearer to the beginning"
+                    f"prompt {prompt!r}: {PLACEHOLDER} stands for {num_pseudo_tokens} pseudo-tokens, which end beyond "
+                    f"the {length} tokens of the text encoder; put it nearer to the beginning"
                 )
     if len(ids) > length - 1:
         logger.warning("prompt %r: cut to %d tokens", prompt, length)
-    ids, words = [*ids[: length - 1], tokenizer.eos_token_id], [*words[: length - 1], -1]
+    ids, slots = [*ids[: length - 1], tokenizer.eos_token_id], [*slots[: length - 1], -1]
     missing = length - len(ids)
-    return ids + [tokenizer.pad_token_id] * missing, words + [-1] * missing
+    return ids + [tokenizer.pad_token_id] * missing, slots + [-1] * missing
 
 
 @contextmanager

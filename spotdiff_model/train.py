@@ -16,7 +16,7 @@ def main(**options: Any) -> None:
     On several GPUs: accelerate launch -m spotdiff_model.train --manifest ...
     """
     config = train_config(**options)
-    from spotdiff_model.training import train
+    from spotdiff_model.trainer import train
 
     typer.echo(f"encoder: {train(config)}")
 

@@ -52,9 +52,10 @@ def measure(work: Path, poses: int, figures: int) -> dict[str, float]:
     from transformers import CLIPModel, CLIPTokenizer
 
     from pipeline.config import load_profile
+    from pipeline.imaging.openpose18 import MIRRORED
     from pipeline.tiny.pose_net import load_body
+    from tinyworld.judges.backgrounds import BackgroundJudge
     from tinyworld.training import autoencoder, clip, measure_diffusion
-    from tinyworld.training.judge import BackgroundJudge
     from tinyworld.training.measure import evaluate_pose, evaluate_sam, score_pose
     from tinyworld.training.renders import EVALUATION_SEED, load_renders
 
@@ -82,9 +83,8 @@ def measure(work: Path, poses: int, figures: int) -> dict[str, float]:
     }
     ceilings = measure_diffusion.ceilings(held_out, judge)
     through = autoencoder.round_trip(vae, held_out.images)
-    ceilings["control_keypoints"] = score_pose(load_body(WEIGHTS / "pose"), through, held_out.keypoints)[
-        "keypoints_right"
-    ]
+    body = load_body(WEIGHTS / "pose", MIRRORED)
+    ceilings["control_keypoints"] = score_pose(body, through, held_out.keypoints)["keypoints_right"]
     return {**found, **{f"ceiling_{name}": value for name, value in ceilings.items()}}
 
 

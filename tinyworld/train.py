@@ -21,11 +21,13 @@ from typing import Annotated
 
 import typer
 
-WEIGHTS = Path(__file__).parent / "weights"
+import pipeline
+
+WEIGHTS = Path(pipeline.__file__).parent / "tiny" / "weights"
 SCENES = 40_000
 
 
-class Model(StrEnum):
+class Trainable(StrEnum):
     AUTOENCODER = "autoencoder"
     CLIP_TEXT = "clip-text"
     CLIP_IMAGE = "clip-image"
@@ -39,7 +41,7 @@ class Model(StrEnum):
 
 def main(
     model: Annotated[
-        Model, typer.Argument(help="Which model; ALL trains them in the order in which they stand on each other.")
+        Trainable, typer.Argument(help="Which model; ALL trains them in the order in which they stand on each other.")
     ],
     out: Annotated[Path, typer.Option(help="Where the weights go.")] = WEIGHTS,
     work: Annotated[Path, typer.Option(help="Checkpoints and rendered scenes.")] = Path("work/tiny"),
@@ -60,7 +62,7 @@ def main(
     logging.getLogger("httpx").setLevel(logging.WARNING)
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
-    wanted = [m for m in Model if m is not Model.ALL] if model is Model.ALL else [model]
+    wanted = [m for m in Trainable if m is not Trainable.ALL] if model is Trainable.ALL else [model]
     for one in wanted:
         _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed}, **({"start": out} if tune else {}))
 
@@ -131,25 +133,25 @@ def _decoder(out: Path, work: Path, scenes: int, overrides: Overrides, start: Pa
 
     recipe, begun = _with(autoencoder.DECODER_RECIPE, overrides), diffusion.shipped(start).vae if start else None
     vae = autoencoder.polish(work / "decoder", work, load_renders(work, scenes), recipe, start=begun)
-    for pipeline in ("diffusion", "inpainting"):
-        save_half(vae, out / pipeline / "vae")
+    for folder in ("diffusion", "inpainting"):
+        save_half(vae, out / folder / "vae")
 
 
 def _with(recipe, overrides: Overrides):  # type: ignore[no-untyped-def]
     return dataclasses.replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
 
 
-_TRAINERS: dict[Model, Callable[..., None]] = {
-    Model.AUTOENCODER: _autoencoder,
-    Model.CLIP_TEXT: _clip_text,
-    Model.CLIP_IMAGE: _clip_image,
-    Model.POSE: _pose,
-    Model.SAM: _sam,
-    Model.DIFFUSION: _diffusion,
-    Model.INPAINTING: _inpainting,
-    Model.DECODER: _decoder,
+_TRAINERS: dict[Trainable, Callable[..., None]] = {
+    Trainable.AUTOENCODER: _autoencoder,
+    Trainable.CLIP_TEXT: _clip_text,
+    Trainable.CLIP_IMAGE: _clip_image,
+    Trainable.POSE: _pose,
+    Trainable.SAM: _sam,
+    Trainable.DIFFUSION: _diffusion,
+    Trainable.INPAINTING: _inpainting,
+    Trainable.DECODER: _decoder,
 }
-_TUNED = (Model.POSE, Model.DIFFUSION, Model.DECODER)
+_TUNED = (Trainable.POSE, Trainable.DIFFUSION, Trainable.DECODER)
 """Those that can begin with shipped weights."""
 
 

@@ -30,7 +30,8 @@ MANIFEST = FIELDS["manifest"].default
 
 @app.command()
 @takes_build_options(
-    sources=(Annotated[list[str], typer.Argument(help=FIELDS["sources"].description)], inspect.Parameter.empty)
+    sources=(Annotated[list[str], typer.Argument(help=FIELDS["sources"].description)], inspect.Parameter.empty),
+    manifest=(Annotated[str, typer.Option(help=FIELDS["manifest"].description)], inspect.Parameter.empty),
 )
 def build(
     options: dict[str, Any],
@@ -97,3 +98,14 @@ def render(
 
     export(out, count, seed, size)
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)
+
+
+def run() -> int:
+    """Runs the command line; gives the exit code."""
+    try:
+        app()
+    except SystemExit as done:
+        if done.__context__ and isinstance(done.__context__.__cause__, KeyboardInterrupt):
+            raise done.__context__.__cause__ from None  # typer keeps silent about it
+        return done.code if isinstance(done.code, int) else int(bool(done.code))
+    return 0

@@ -5,24 +5,31 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
+from flows.cli import INTERRUPTED
 from flows.cli.console import complain, err, set_up_logging
+from flows.cli.scheduled import run_scheduled
 from flows.cli.sheets import draw, sheets_folder
 from flows.cli.summary import show_summary
+from flows.engines.threads import ThreadEngine
+from flows.handover import Handover
 from flows.progress import tally_of
-from flows.server import reachable, running_server
-from pipeline.config import BuildConfig, UserError
-from pipeline.manifest.finish import finish
+from flows.server import ServerError, reachable, running_server
+from pipeline.config import BuildConfig, UserError, default_workers
+from pipeline.failures import told
+from pipeline.manifest.finish import build_manifest, finish
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
 from pipeline.runner.build import Build, open_build
 from pipeline.runner.fragments import Fragments
 from pipeline.runner.lock import refuse_second
+from pipeline.runner.preflight import check
+from pipeline.stages.base import Stage
 
-INTERRUPTED = 130
 LIBRARIES = {
     "diffusers": ("ControlNetModel", "StableDiffusionControlNetPipeline", "StableDiffusionInpaintPipeline"),
     "transformers": ("CLIPModel", "CLIPTokenizer", "CLIPImageProcessor"),
@@ -33,18 +40,19 @@ AUTOMATIC_SHEETS = 24
 """Sources whose contact sheets a build draws by itself; ``spotdiff contact-sheet`` draws all."""
 
 
-def run_build(config: BuildConfig, workers: int | None, verbose: bool) -> int:
-    """Runs a build; gives the exit code."""
+def run_build(config: BuildConfig, workers: int | None, verbose: bool, stages: Sequence[Stage] | None = None) -> int:
+    """Runs a build; gives the exit code. ``stages``: see :func:`pipeline.runner.build.open_build`."""
     set_up_logging(verbose)
-    build = open_build(config)
+    build = open_build(config, stages)
     found = build.scan()
     fresh = not build.complete(found)
     if fresh:
         refuse_second(config.manifest)
+        check(build, found)
         try:
             _run_flow(build, workers, verbose)
         except KeyboardInterrupt:
-            err.print("Stopped. What was finished is kept: the same command goes on from here.", style="yellow")
+            warn("Stopped. What was finished is kept: the same command goes on from here.")
             return INTERRUPTED
         build = build.without_retry()
         found = build.scan()
@@ -64,36 +72,56 @@ def _report(build: Build, outcome: Outcome, found: Fragments, fresh: bool) -> in
 
 
 def _run_flow(build: Build, workers: int | None, verbose: bool) -> None:
-    """Runs the flow against the configured Prefect server, or against one of our own."""
+    """Runs the flow against the configured Prefect server, or one of our own; goes on without where it is gone."""
     os.environ.setdefault("OMP_NUM_THREADS", str(build.profile.torch_threads))
     if not verbose:  # what goes wrong is told by this command, in one line
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+        for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
+            os.environ.setdefault(name, "CRITICAL")
+    workers = workers or default_workers(build.profile.torch_threads)
+    work, tally = Handover(build), tally_of(build)
     with ExitStack() as stack:
         with err.status("Starting Prefect and loading libraries ..."):
-            from prefect.context import refresh_global_settings_context
-            from prefect.settings import get_current_settings
-
-            settings = get_current_settings()
-            if settings.api.url is None:
-                server = stack.enter_context(running_server(settings.home / "spotdiff-server.log"))
-                _import_libraries()  # while the server boots
-                server.wait()
-                os.environ["PREFECT_API_URL"] = server.url
-                os.environ.setdefault(
-                    "PREFECT_LOGGING_TO_API_ENABLED", "false"
-                )  # it is gone before the last line is sent
-                refresh_global_settings_context()
-            elif not reachable(settings.api.url):
-                raise UserError(
-                    f"no Prefect server answers at {settings.api.url}: start it, or unset PREFECT_API_URL to do without"
-                )
-            from flows.build_dataset import BuildFailed, build_dataset, opened
+            alive = _server(stack)
             from flows.cli.display import display
 
-        tally = tally_of(build)
-        showing = display(tally, build.config.manifest)
-        with stopping_softly(), events.listening(tally), showing, suppress(BuildFailed), opened(build):
-            build_dataset(**build.config.model_dump(mode="json"), workers=workers)
+        stack.enter_context(stopping_softly())
+        stack.enter_context(events.listening(tally))
+        stack.enter_context(display(tally, build.config.manifest))
+        if alive:
+            run_scheduled(work, workers, alive)
+        if work.take():
+            if alive:
+                warn("Prefect's server is gone: the build goes on without it")
+            build_manifest(build, ThreadEngine(workers))
+        elif alive and not alive():
+            warn("Prefect's server is gone; the build was finished without it")
+
+
+def _server(stack: ExitStack) -> Callable[[], bool] | None:
+    """Sees to a Prefect server; gives what tells whether it is still there, None where our own does not start.
+
+    Raises:
+        UserError: The configured one does not answer.
+    """
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if url := settings.api.url:
+        if not reachable(url):
+            raise UserError(f"no Prefect server answers at {url}: start it, or unset PREFECT_API_URL to do without")
+        return partial(reachable, url)
+    try:
+        server = stack.enter_context(running_server(settings.home / "spotdiff-server.log"))
+        _import_libraries()  # while the server boots
+        server.wait()
+    except (ServerError, OSError) as error:
+        warn(f"{told(error) or error}: the build does without Prefect")
+        return None
+    os.environ["PREFECT_API_URL"] = server.url
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")  # it is gone before the last line is sent
+    refresh_global_settings_context()
+    return lambda: server.alive
 
 
 def _import_libraries() -> None:
@@ -118,3 +146,8 @@ def stopping_softly() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def warn(message: str) -> None:
+    """One yellow line on stderr."""
+    err.print(message, style="yellow", markup=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import store
-from pipeline.manifest.parts import stem_of
+from pipeline.config import manifest_stem
 from pipeline.runner.build import Build, last_config, open_build
 from pipeline.runner.fragments import Fragments
 
 
 def sheets_folder(manifest: str) -> Path | None:
     """The folder beside a manifest; None for one in an object store."""
-    return Path(f"{stem_of(manifest)}.contact") if store.is_local(manifest) else None
+    return Path(f"{manifest_stem(manifest)}.contact") if store.is_local(manifest) else None
 
 
 def draw(build: Build, found: Fragments, folder: Path, limit: int | None = None) -> int:

@@ -14,11 +14,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipeline.runner import events
+from flows.engines.threads import reporting
 from pipeline.runner.engine import Chain
 from pipeline.runner.ledger import Fragment
 from pipeline.runner.plan import Shard
-from pipeline.runner.run_stage import Cancelled
 from pipeline.runner.task import StageTask
 
 
@@ -81,8 +80,10 @@ class LocalEngine:
         return list(chains.values())
 
     def _prefect_task(self, task: StageTask, shards: dict[str, Shard]) -> Task[Any, Fragment]:
+        report = reporting(self.cancel)
+
         def run(shard: str, before: Fragment | None) -> Fragment:
-            return task.run(shards[shard], before, self._report)
+            return task.run(shards[shard], before, report)
 
         # the ledger knows what is done; Prefect need not keep or look up anything
         return Task(
@@ -92,8 +93,3 @@ class LocalEngine:
             cache_policy=NO_CACHE,
             persist_result=False,
         )
-
-    def _report(self, progress: events.Progress) -> None:
-        events.emit(progress)
-        if self.cancel.is_set() and not progress.finished:
-            raise Cancelled(f"{progress.stage} {progress.shard}")

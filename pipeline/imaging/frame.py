@@ -58,7 +58,9 @@ def square(image: Image.Image, size: int) -> tuple[Image.Image, Frame]:
 
 def _edge_color(image: Image.Image) -> tuple[int, int, int]:
     """Mean colour of the two longer edges, next to which the padding goes."""
-    pixels = np.asarray(image)
-    edges = (pixels[[0, -1], :] if image.width > image.height else pixels[:, [0, -1]]).reshape(-1, 3)
+    width, height = image.size
+    wide = [(0, 0, width, 1), (0, height - 1, width, height)]
+    tall = [(0, 0, 1, height), (width - 1, 0, width, height)]
+    edges = np.concatenate([np.asarray(image.crop(box)).reshape(-1, 3) for box in (wide if width > height else tall)])
     red, green, blue = edges.mean(axis=0).round().astype(int).tolist()
     return red, green, blue

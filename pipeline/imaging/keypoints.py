@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.config import PoseSettings
 from pipeline.imaging.frame import to_square
-from pipeline.imaging.openpose18 import NECK, OPENPOSE_FROM_COCO, SIGMAS
+from pipeline.imaging.openpose18 import L_SHOULDER, NECK, OPENPOSE_FROM_COCO, R_SHOULDER, SIGMAS
 from pipeline.records import Reason
 
 
@@ -17,24 +17,24 @@ def openpose_from_coco(points: np.ndarray) -> np.ndarray:
     """OpenPose-18 from COCO-17 keypoints.
 
     Args:
-        points: ``[17, 3]`` x, y, and COCO's visibility (0 not labelled, 1 hidden, 2 visible).
+        points: ``[17, 3]`` x, y, and COCO's visibility (0 not labelled, 1 hidden, 2 visible) or a score (0..1).
 
     Returns:
-        ``[18, 3]`` in the same units; confidence 1 for labelled joints, hidden ones too (their place is known). The
-        neck lies midway between the shoulders and is there if both are.
+        ``[18, 3]`` in the same units; confidence 1 for labelled joints, hidden ones too (their place is known), or the
+        score. The neck lies midway between the shoulders, as sure as the less sure one, and is there if both are.
     """
-    labelled = points[:, 2] > 0
-    coco = np.where(labelled[:, None], np.column_stack([points[:, :2], labelled]), 0.0)
+    sure = points[:, 2].clip(0.0, 1.0)
+    coco = np.where(sure[:, None] > 0, np.column_stack([points[:, :2], sure]), 0.0)
     pose = coco[OPENPOSE_FROM_COCO]
-    left, right = coco[5], coco[6]
-    pose[NECK] = (left + right) / 2 if left[2] and right[2] else 0.0
+    left, right = pose[L_SHOULDER], pose[R_SHOULDER]
+    pose[NECK] = [*(left + right)[:2] / 2, min(left[2], right[2])] if left[2] and right[2] else 0.0
     return pose
 
 
 def oks(asked: np.ndarray, found: np.ndarray) -> float:
     """Object keypoint similarity of two poses, 0..1.
 
-    Counted over the keypoints of ``asked`` that are there; one that is missing in ``found`` counts as 0. The object's
+    Counted over the visible keypoints of ``asked``; one that is missing in ``found`` counts as 0. The object's
     scale is the box around the asked keypoints, at least half as wide as long so that a pose seen from the side, all
     in a line, has a scale too.
 
@@ -42,14 +42,14 @@ def oks(asked: np.ndarray, found: np.ndarray) -> float:
         asked: ``[18, 3]``.
         found: ``[18, 3]``, in the same units.
     """
-    there = asked[:, 2] > 0
-    if not there.any():
+    visible = asked[:, 2] > 0
+    if not visible.any():
         return 0.0
-    sides = np.sort(np.ptp(asked[there, :2], axis=0))
+    sides = np.sort(np.ptp(asked[visible, :2], axis=0))
     area = sides[1] * max(sides[0], sides[1] / 2)
-    squared = ((asked[there, :2] - found[there, :2]) ** 2).sum(axis=1)
-    similarity = np.exp(-squared / (2 * np.maximum(area, 1e-9) * (2 * SIGMAS[there]) ** 2))
-    return float((similarity * (found[there, 2] > 0)).mean())
+    squared = ((asked[visible, :2] - found[visible, :2]) ** 2).sum(axis=1)
+    similarity = np.exp(-squared / (2 * np.maximum(area, 1e-9) * (2 * SIGMAS[visible]) ** 2))
+    return float((similarity * (found[visible, 2] > 0)).mean())
 
 
 def in_frame(points: np.ndarray, frame: list[float]) -> np.ndarray:
@@ -67,9 +67,9 @@ def in_frame(points: np.ndarray, frame: list[float]) -> np.ndarray:
 
 
 def box_of(pose: np.ndarray) -> np.ndarray:
-    """``[x0, y0, x1, y1]`` around the keypoints that are there (at least one must be)."""
-    there = pose[pose[:, 2] > 0, :2]
-    return np.concatenate([there.min(axis=0), there.max(axis=0)])
+    """``[x0, y0, x1, y1]`` around the visible keypoints (at least one must be)."""
+    visible = pose[pose[:, 2] > 0, :2]
+    return np.concatenate([visible.min(axis=0), visible.max(axis=0)])
 
 
 def main_person(people: list[np.ndarray], settings: PoseSettings) -> np.ndarray | Reason:

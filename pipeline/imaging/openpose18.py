@@ -68,6 +68,11 @@ COCO_FROM_OPENPOSE = tuple(NAMES.index(name) for name in COCO_NAMES)
 """For each COCO keypoint the OpenPose keypoint that it is."""
 OPENPOSE_FROM_COCO = np.array([COCO_NAMES.index(name) if name in COCO_NAMES else -1 for name in NAMES])
 """For each OpenPose keypoint the COCO keypoint that it is; -1 for the neck, which is made of the shoulders."""
+COCO_SKELETON = (
+    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8),
+    (7, 9), (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+)  # fmt: skip
+"""The limbs as COCO's person category lists them: pairs of COCO keypoints, counted from 1."""
 
 _COCO_SIGMAS = np.array(
     [

@@ -17,7 +17,7 @@ from pipeline.imaging import openpose18
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-LIMBS = np.array(openpose18.LIMBS)
+_LIMBS = np.array(openpose18.LIMBS)
 COLORS = np.array(
     [
         (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),
@@ -46,7 +46,7 @@ def draw_pose(keypoints: np.ndarray | list[list[float]], size: int, line_width: 
     from PIL import Image
 
     points = np.asarray(keypoints, np.float64)
-    if points.shape != (18, 3):
+    if points.shape != (openpose18.KEYPOINTS, 3):
         raise ValueError(f"keypoints: shape {points.shape}, must be (18, 3)")
     factor = 4 if size <= 256 else 2  # drawn larger and averaged down: smooth, and exact to a fraction of a pixel
     side = size * factor
@@ -54,8 +54,8 @@ def draw_pose(keypoints: np.ndarray | list[list[float]], size: int, line_width: 
     canvas = np.zeros((side, side, 3), np.uint8)
     xy = points[:, :2] * side - 0.5
     radius = max(line_width * side / 2, factor / 2)
-    limbs = np.flatnonzero(seen[LIMBS].all(axis=1))
-    start, end = xy[LIMBS[limbs, 0]], xy[LIMBS[limbs, 1]]
+    limbs = np.flatnonzero(seen[_LIMBS].all(axis=1))
+    start, end = xy[_LIMBS[limbs, 0]], xy[_LIMBS[limbs, 1]]
     along = (end - start) / 2
     length = np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
     across = along[:, ::-1] * (-1, 1) / length * radius

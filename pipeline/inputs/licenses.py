@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Set
 from dataclasses import replace
 
 from pipeline import store
 from pipeline.config import UserError
+from pipeline.inputs.files import NotAFile, open_file, warn_once
+from pipeline.inputs.tables import read_csv
 from pipeline.records import Listed
 
 NAME = "LICENSES.csv"
@@ -26,7 +27,11 @@ class RightsFiles:
         self._read: dict[str, dict[str, Rights]] = {}
 
     def complete(self, row: Listed) -> Listed:
-        """The row with what it does not say itself about its rights; the nearest CSV that names the file speaks."""
+        """The row with what it does not say itself about its rights; the nearest CSV that names the file speaks.
+
+        Raises:
+            UserError: A CSV that is there is not a table of this form.
+        """
         if row.source_license and row.source_uri and row.source_attribution:
             return row
         folder, _, name = row.location.rpartition("/")
@@ -43,6 +48,16 @@ class RightsFiles:
             name = f"{last}/{name}"
         return row
 
+    def tell_unused(self, locations: Set[str]) -> None:
+        """One line for each CSV that names files which are no sources."""
+        for folder, rights in self._read.items():
+            unused = [name for name in rights if f"{folder}/{name}" not in locations]
+            if unused:
+                warn_once(
+                    f"{folder}/{NAME}: {len(unused)} of {len(rights)} rows name no source of this build, "
+                    f"such as {unused[0]!r}"
+                )
+
     def _of(self, folder: str) -> dict[str, Rights]:
         if folder not in self._read:
             self._read[folder] = _load(f"{folder}/{NAME}")
@@ -50,17 +65,25 @@ class RightsFiles:
 
 
 def _load(url: str) -> dict[str, Rights]:
-    try:
-        text = store.read_bytes(url).decode("utf-8-sig")
-    except (FileNotFoundError, PermissionError, NotADirectoryError):
+    if not _is_there(url):
         return {}
-    except UnicodeDecodeError as error:
-        raise UserError(f"{url}: not UTF-8: {error}") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    if "file" not in (reader.fieldnames or ()):
-        raise UserError(f"{url}: no column 'file' (columns: {', '.join(reader.fieldnames or ())})")
+    _, rows = read_csv(url, "rights", ["file"])
     rights = {}
-    for row in reader:
+    for row in rows:
         licence = ", ".join(part for part in (row.get("licence_name"), row.get("licence_url")) if part)
-        rights[row["file"] or ""] = (licence or None, row.get("attribution") or None, row.get("source_url") or None)
+        rights[row.get("file", "")] = (licence or None, row.get("attribution"), row.get("source_url"))
     return rights
+
+
+def _is_there(url: str) -> bool:
+    try:
+        open_file(url).close()
+    except (FileNotFoundError, NotADirectoryError, UserError):  # the last: an odd address in a list
+        return False
+    except PermissionError:  # what S3 also says of a file that is missing, to those who may not list
+        if store.is_local(url):
+            warn_once(f"rights: {url}: Permission denied; the sources go without it")
+        return False
+    except NotAFile:
+        return True  # reading it says what it is
+    return True

@@ -5,107 +5,159 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
-
-from pipeline import ids, store
+from pipeline import store
 from pipeline.config import UserError
+from pipeline.inputs import walk
+from pipeline.inputs.files import fingerprint, is_file, kind_of, warn_once
+from pipeline.inputs.formats import SUFFIXES
+from pipeline.inputs.licenses import NAME as RIGHTS_FILE
 from pipeline.inputs.licenses import RightsFiles
+from pipeline.inputs.matching import match
+from pipeline.inputs.pose_file import read_pose_file
+from pipeline.inputs.tables import Cells, read_csv, read_lines, read_parquet
 from pipeline.records import Listed
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif")
-_TABLES = (".parquet", ".csv")
+_TABLES = (".parquet", ".csv", ".tsv")
 _PATH_COLUMNS = ("path", "file", "file_name")
+_RIGHTS = {"license": "source_license", "attribution": "source_attribution", "source_uri": "source_uri"}
+"""Columns of a table, and what they are called in a row."""
 
 
-def list_sources(sources: Sequence[str], limit: int | None = None) -> list[Listed]:
-    """The files to build from, sorted by path, each once.
+@dataclass(frozen=True)
+class _Named:
+    """A file as it was named: shortly, at length (where short names collide), and where it lies."""
+
+    path: str
+    longer: str
+    location: str
+    fingerprint: str | None = None
+    rights: dict[str, Any] = field(default_factory=dict)
+
+
+def list_sources(sources: Sequence[str], limit: int | None = None, poses: str | None = None) -> list[Listed]:
+    """The files to build from, sorted by path, each once. Files beyond ``limit`` are named only, not looked at.
+
+    What a folder or a glob holds besides pictures is counted in one warning.
 
     Args:
         sources: Each a folder (searched with its subfolders), a glob, a file, a file list (``.txt``, one path a line)
             or a table (``.parquet``, ``.csv``: a column ``path`` and, as wanted, ``license``, ``attribution``,
             ``source_uri``). Paths in lists and tables count from the list's folder. Local or ``s3://``.
         limit: Keep only the first so many.
+        poses: A pose file; each row is told its entry there.
 
     Raises:
-        UserError: Nothing there, or a table without paths.
+        UserError: Nothing there, a table without paths, or a pose file that speaks of none of the files.
     """
-    rights = RightsFiles()
-    found: dict[str, tuple[str, Listed]] = {}
+    left_out = walk.LeftOut(known=frozenset([RIGHTS_FILE, *([os.path.basename(poses)] if poses else [])]))
+    found: dict[str, _Named] = {}
     for source in sources:
-        entries = list(_entries(source))
-        for named, row in entries:
-            found.setdefault(row.location, (named, row))
+        before = left_out.counts.total()
+        entries = list(_entries(source, left_out))
+        for named in entries:
+            found.setdefault(named.location, named)
         if not entries:
-            raise UserError(f"sources: no images in {source!r} (looked for {', '.join(SUFFIXES)})")
+            others = f"; {left_out}" if left_out.counts.total() > before else ""
+            raise UserError(f"sources: no images in {source!r} (looked for {', '.join(SUFFIXES)}){others}")
     if not found:
         raise UserError("sources: none given; name a folder, a glob, files, a .txt list or a .parquet/.csv table")
-    uses = Counter(row.path for _, row in found.values())
-    rows = [replace(row, path=_text(named)) if uses[row.path] > 1 else row for named, row in found.values()]
-    return [rights.complete(row) for row in sorted(rows, key=lambda row: row.path)[:limit]]
+    every = sorted(_distinct(list(found.values())), key=lambda named: named.path)
+    entry_of: dict[str, str] = {}
+    if poses:
+        entry_of = match(read_pose_file(poses), [(named.path, named.location) for named in every])
+    rights = RightsFiles()
+    rows = [rights.complete(_row(named, entry_of.get(named.path))) for named in every[:limit]]
+    _tell(left_out, sources)
+    rights.tell_unused(found.keys())
+    return rows
 
 
-def _entries(source: str) -> Iterator[tuple[str, Listed]]:
-    """The files of one argument, each with the longer name to use where short paths collide."""
+def _entries(source: str, left_out: walk.LeftOut) -> Iterator[_Named]:
+    """The files of one argument."""
     fs, path = store.filesystem(source)
+    lowered = source.lower()
     if fs.isdir(path):
-        yield from _below(source, fs, path)
-    elif fs.isfile(path):
-        lowered = source.lower()
-        if lowered.endswith(".txt"):
-            yield from _listed_in(source, [{"path": line} for line in _lines(source)])
-        elif lowered.endswith(_TABLES):
-            yield from _listed_in(source, _table(source))
-        else:
-            yield source, _row(os.path.basename(source), fs, path, fs.info(path))
-    elif glob.has_magic(source):
-        matches = fs.glob(path, detail=True)
-        for match, info in sorted(matches.items()):
-            if info["type"] == "file" and match.lower().endswith(SUFFIXES):
-                yield match, _row(match.rsplit("/", 1)[-1], fs, match, info)
+        for name, location, changes in walk.below(source, left_out):
+            yield _Named(name, store.join(source, name), location, changes)
+    elif not fs.isfile(path) and glob.has_magic(source):
+        for name, location, changes in walk.matching(source, left_out):
+            yield _Named(name, location, location, changes)
+    elif not fs.isfile(path):
+        kind = kind_of(path) if store.is_local(source) else None
+        raise UserError(f"sources: {source!r}: {kind or 'no such file or folder'}")
+    elif lowered.endswith(".txt"):
+        yield from _of_list(source)
+    elif lowered.endswith(_TABLES):
+        read = read_parquet(source, "sources", _PATH_COLUMNS, list(_RIGHTS)) if lowered.endswith(".parquet") else None
+        column, rows = read or read_csv(source, "sources", _PATH_COLUMNS)
+        yield from _of_table(source, column, rows, left_out)
     else:
-        raise UserError(f"sources: {source!r}: no such file or folder")
+        yield _Named(os.path.basename(source), source, _location(fs, path))
 
 
-def _below(source: str, fs: Any, root: str) -> Iterator[tuple[str, Listed]]:
-    for match, info in sorted(fs.find(root, detail=True).items()):
-        relative = match[len(root) :].lstrip("/")
-        hidden = any(part.startswith(".") for part in relative.split("/"))
-        if match.lower().endswith(SUFFIXES) and not hidden:
-            yield store.join(source, relative), _row(relative, fs, match, info)
+def _of_list(source: str) -> Iterator[_Named]:
+    """The lines; one that begins with ``#`` is a comment unless there is a file of that name."""
+    for line in read_lines(source):
+        text = line.strip()
+        if text and (not text.startswith("#") or any(is_file(_beside(source, name)) for name in (line, text))):
+            yield _in_list(source, line, {})
 
 
-def _listed_in(source: str, entries: list[dict[str, str | None]]) -> Iterator[tuple[str, Listed]]:
-    """Files that a list or table names; one that is missing stays in the listing, to be reported with the others."""
-    folder = source.rsplit("/", 1)[0] if "/" in source else "."
-    for entry in entries:
-        named = str(entry["path"])
-        absolute = named.startswith("/") or "://" in named
-        fs, path = store.filesystem(named if absolute else store.join(folder, named))
-        info = fs.info(path) if fs.isfile(path) else {}
-        row = _row(os.path.basename(named) if absolute else named, fs, path, info)
-        yield (
-            named,
-            replace(
-                row,
-                source_license=entry.get("license") or None,
-                source_attribution=entry.get("attribution") or None,
-                source_uri=entry.get("source_uri") or None,
-            ),
-        )
+def _of_table(source: str, column: str, rows: Iterable[Cells], left_out: walk.LeftOut) -> Iterator[_Named]:
+    for row in rows:
+        if row.get(column, "").strip():
+            yield _in_list(source, row[column], {_RIGHTS[name]: row[name] for name in _RIGHTS if name in row})
+        else:
+            left_out.add("row without a path")
 
 
-def _row(path: str, fs: Any, location: str, info: dict[str, Any]) -> Listed:
-    changes = [str(info.get(name, "")) for name in ("size", "ETag", "mtime")] if info else ["missing"]
-    if not isinstance(fs, LocalFileSystem):
-        location = str(fs.unstrip_protocol(location))
-    return Listed(path=_text(path), location=location, fingerprint=ids.digest(changes)[:16])
+def _in_list(source: str, named: str, rights: dict[str, Any]) -> _Named:
+    """A file that a list or table names. One that is missing stays in, to be reported with the others.
+
+    Blanks around a name are part of it if there is such a file.
+    """
+    if named != named.strip() and not is_file(_beside(source, named)):
+        named = named.strip()
+    where = _beside(source, named)
+    try:
+        location = _location(*store.filesystem(where))
+    except UserError:  # an odd address spoils its own row only
+        location = where
+    return _Named(os.path.basename(named) if where == named else named, where, location, rights=rights)
+
+
+def _beside(source: str, named: str) -> str:
+    """A path in a list, seen from here."""
+    if named.startswith("/") or "://" in named:
+        return named
+    return store.join(source.rsplit("/", 1)[0] or "/" if "/" in source else ".", named)
+
+
+def _location(fs: object, path: str) -> str:
+    protocol = getattr(fs, "protocol", "")
+    return path if "file" in protocol else str(fs.unstrip_protocol(path))  # type: ignore[attr-defined]
+
+
+def _distinct(every: list[_Named]) -> list[_Named]:
+    """The same, with longer paths where short ones collide."""
+    for longer in ("longer", "location"):
+        uses = Counter(_text(named.path) for named in every)
+        every = [
+            replace(named, path=getattr(named, longer)) if uses[_text(named.path)] > 1 else named for named in every
+        ]
+    return [replace(named, path=_text(named.path)) for named in every]
+
+
+def _row(named: _Named, pose_entry: str | None) -> Listed:
+    try:
+        changes = named.fingerprint or fingerprint(named.location)
+    except UserError:
+        changes = "unknown"
+    return Listed(path=named.path, location=named.location, fingerprint=changes, pose_entry=pose_entry, **named.rights)
 
 
 def _text(path: str) -> str:
@@ -113,30 +165,6 @@ def _text(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _lines(source: str) -> list[str]:
-    try:
-        text = store.read_bytes(source).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"sources: {source}: not a UTF-8 file list: {error}") from error
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _table(source: str) -> list[dict[str, str | None]]:
-    try:
-        with store.open_input(source) as file:
-            if source.lower().endswith(".csv"):
-                table = pa.csv.read_csv(file, convert_options=pa.csv.ConvertOptions(strings_can_be_null=True))
-            else:
-                table = pq.read_table(file)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"sources: {source}: cannot be read as a table: {error}") from error
-    column = next((name for name in _PATH_COLUMNS if name in table.column_names), None)
-    if column is None:
-        raise UserError(f"sources: {source}: no column 'path' (columns: {', '.join(table.column_names)})")
-    names = [column, *(name for name in ("license", "attribution", "source_uri") if name in table.column_names)]
-    rows = []
-    for row in table.select(names).to_pylist():
-        if row[column] is not None:
-            rows.append({"path": str(row.pop(column)), **{k: None if v is None else str(v) for k, v in row.items()}})
-    return rows
+def _tell(left_out: walk.LeftOut, sources: Sequence[str]) -> None:
+    if left_out.counts:
+        warn_once(f"sources: {', '.join(sources)}: {left_out}")

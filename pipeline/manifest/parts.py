@@ -13,31 +13,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
-from pipeline.config import UserError
+from pipeline.config import manifest_stem
 from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.schema import FOOTER, PICTURES, ROW_GROUP, SCHEMA
 
 SUFFIX = ".parquet"
 
 
-def stem_of(path: str) -> str:
-    """A manifest's path without ``.parquet``: its folder of parts, and what its companions' names begin with.
-
-    Raises:
-        UserError: The path has another suffix.
-    """
-    if not path.endswith(SUFFIX):
-        raise UserError(f"manifest {path!r}: the name must end in {SUFFIX}")
-    return path[: -len(SUFFIX)]
-
-
 def part_path(path: str, number: int) -> str:
-    return f"{stem_of(path)}/part-{number:05d}{SUFFIX}"
+    return f"{manifest_stem(path)}/part-{number:05d}{SUFFIX}"
 
 
 def rejected_path(path: str) -> str:
     """Where the list of what did not get in stands: ``v1.rejected.parquet`` beside ``v1.parquet``."""
-    return f"{stem_of(path)}.rejected{SUFFIX}"
+    return f"{manifest_stem(path)}.rejected{SUFFIX}"
 
 
 class PartsWriter:
@@ -71,7 +60,7 @@ class PartsWriter:
     def close(self) -> None:
         """Puts the last part in its place and removes what an earlier manifest of this name has left over."""
         self._close_part(last=True)
-        folder = stem_of(self.path)
+        folder = manifest_stem(self.path)
         for other in [self.path, *store.list_files(folder, SUFFIX)]:
             if other not in self.paths:
                 store.remove(other)

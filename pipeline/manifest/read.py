@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
-from pipeline.config import UserError
+from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.digest import RowsDigest
-from pipeline.manifest.parts import SUFFIX, rejected_path, stem_of
+from pipeline.manifest.parts import SUFFIX, rejected_path
 from pipeline.manifest.schema import FOOTER, ROW_GROUP
 
 
@@ -76,7 +76,7 @@ class Manifest:
 def _parts_of(path: str) -> list[str]:
     if path.endswith(SUFFIX) and store.exists(path):
         return [path]
-    folder = stem_of(path) if path.endswith(SUFFIX) else path.rstrip("/")
+    folder = manifest_stem(path) if path.endswith(SUFFIX) else path.rstrip("/")
     parts = store.list_files(folder, SUFFIX)
     if not parts:
         raise UserError(f"manifest {path}: no such file or folder of parts")

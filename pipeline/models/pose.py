@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config import UserError
+from pipeline.imaging import openpose18
 from pipeline.models.device import device
 from pipeline.models.resident import shared_instance
 from pipeline.models.resolve import Model
@@ -60,7 +61,7 @@ def _load(model: Model) -> Any:
     if model.ref.kind == "tiny":
         from pipeline.tiny.pose_net import load_body
 
-        body: Any = load_body(model.network_dir())
+        body: Any = load_body(model.network_dir(), openpose18.MIRRORED)
     else:
         from controlnet_aux.open_pose.body import Body
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pipeline import store
-from pipeline.config import BuildConfig, Profile, UserError, build_config, load_profile
+from pipeline.config import BuildConfig, Profile, UserError, build_config, load_profile, manifest_stem
 from pipeline.inputs.listing import list_sources
 from pipeline.models.resolve import Model
 from pipeline.records import Listed, Row, Source
@@ -150,8 +150,9 @@ def open_build(config: BuildConfig, stages: Sequence[Stage] | None = None) -> Bu
     Raises:
         UserError: Something that the config names is missing or wrong.
     """
+    manifest_stem(config.manifest)  # a name that cannot be written to must not cost a build
     profile = load_profile(config.profile)
-    listing = list_sources(config.sources, config.limit)
+    listing = list_sources(config.sources, config.limit, config.poses)
     fingerprints: dict[str, str] = {}
     if stages is None:
         stages = recipe(profile, config)
@@ -178,4 +179,8 @@ def last_config(manifest: str, work: str) -> BuildConfig:
         told = json.loads(store.read_bytes(path))
     except FileNotFoundError as error:
         raise UserError(f"no build of {manifest} was started with --work {work} ({path} is missing)") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); `spotdiff build` with the build's options mends it") from error
+    if not isinstance(told, dict):
+        raise UserError(f"{path} is damaged (no JSON object); `spotdiff build` with the build's options mends it")
     return build_config(**{**told, "manifest": manifest, "work": work})  # as they are called from here and now

@@ -37,26 +37,31 @@ class Duplicates:
 def find_duplicates(rows: Iterable[Source], distance: int) -> Duplicates:
     """Finds exact duplicates (same bytes) and near ones (perceptual hashes at most ``distance`` bits apart).
 
-    The first of the listing is kept; a row is compared with the kept ones only, so a chain of small changes does not
-    swallow pictures that differ clearly.
+    Of equal ones that with a pose and rights is kept, else the first of the listing, as of near ones. A row is compared
+    with the kept ones only, so a chain of small changes does not swallow pictures that differ clearly.
 
     Args:
         rows: In the order of the listing; only ``ok`` ones count.
         distance: Of 64 bits; 0 = equal hashes.
     """
-    kept: dict[str, str] = {}
+    ok = [(row.source_id, row.path, row.source_phash, _worth(row)) for row in rows if row.ok]
+    best: dict[str, tuple[tuple[bool, bool], str]] = {}
+    for source, path, _, worth in ok:
+        if source not in best or worth > best[source][0]:
+            best[source] = worth, path
     hashes = NearHashes(distance)
-    duplicates = Duplicates()
-    for row in rows:
-        if not row.ok:
-            continue
-        if row.source_id in kept:
-            duplicates.found[row.path] = Reason.DUPLICATE, kept[row.source_id]
-            continue
-        near = hashes.find(row.source_phash)
-        if near is not None:
-            duplicates.found[row.path] = Reason.NEAR_DUPLICATE, near
-            continue
-        kept[row.source_id] = row.path
-        hashes.add(row.source_phash, row.path)
-    return duplicates
+    why = {source: (Reason.DUPLICATE, path) for source, (_, path) in best.items()}
+    left_out: set[str] = set()
+    for source, path, code, _ in ok:
+        if path != best[source][1]:
+            left_out.add(path)
+        elif (near := hashes.find(code)) is not None:
+            left_out.add(path)
+            why[source] = Reason.NEAR_DUPLICATE, near
+        else:
+            hashes.add(code, path)
+    return Duplicates({path: why[source] for source, path, _, _ in ok if path in left_out})
+
+
+def _worth(row: Source) -> tuple[bool, bool]:
+    return row.pose_entry is not None, row.source_license is not None

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from pipeline import ids
-from pipeline.config import PoseSettings, Splits, UserError
+from pipeline.config import PoseSettings, Splits
+from pipeline.imaging.decode import Refused
 from pipeline.imaging.keypoints import in_frame, main_person
 from pipeline.imaging.png import from_png, to_png
 from pipeline.imaging.skeleton import draw_pose
-from pipeline.inputs.pose_file import PoseFile, read_pose_file
+from pipeline.inputs.pose_file import PoseFile, pose_file_digest, read_pose_file
 from pipeline.models.resolve import Model
 from pipeline.records import Posed, Reason, Source
 from pipeline.stages.base import guarded
@@ -42,7 +41,7 @@ class FindPoses:
     seed: int
 
     name: ClassVar[str] = "poses"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row: ClassVar[type[Posed]] = Posed
 
     def expand(self, rows: Sequence[Source]) -> list[Posed]:
@@ -56,13 +55,16 @@ class FindPoses:
         return {
             "poses": self.poses.model_dump(),
             "size": self.size,
-            "from": _digest(self.file) if self.file else self.extractor.identity(),
+            "from": self._file_digest if self.file else self.extractor.identity(),
             "splits": self.splits.model_dump(),
             "seed": self.seed,
         }
 
     def _pose(self, row: Posed) -> Posed:
-        pose = main_person(self._people(row), self.poses)
+        try:
+            pose = main_person(self._people(row), self.poses)
+        except Refused as refused:
+            return row.reject(refused.reason, refused.detail)
         if isinstance(pose, Reason):
             return row.reject(pose)
         keypoints = pose.astype(np.float32).tolist()
@@ -73,22 +75,23 @@ class FindPoses:
 
     def _people(self, row: Posed) -> list[np.ndarray]:
         if self.file:
-            found = _read(self.file, _digest(self.file)).poses(row.path, row.source_width, row.source_height)
-            return [in_frame(pose, row.frame) for pose in found]
+            return self._people_of_file(row, read_pose_file(self.file, self._file_digest))
         from pipeline.models.pose import detector, people
 
         assert row.source_image is not None
         return people(detector(self.extractor), np.asarray(from_png(row.source_image)))
 
+    def _people_of_file(self, row: Posed, poses: PoseFile) -> list[np.ndarray]:
+        name = row.pose_entry
+        if name is None or name not in poses.entries:
+            raise Refused(Reason.NOT_IN_POSE_FILE, "the pose file has no entry for it")
+        if broken := poses.broken(name):
+            raise Refused(Reason.BAD_POSE_ENTRY, broken)
+        found = poses.poses(name, row.source_width, row.source_height, row.source_orientation)
+        return [in_frame(pose, row.frame) for pose in found]
 
-def _digest(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"poses: {path}: {error.strerror or error}") from error
-
-
-@functools.lru_cache(maxsize=4)
-def _read(path: str, digest: str) -> PoseFile:
-    """The file, parsed once; ``digest`` is there so that a changed file is read anew."""
-    return read_pose_file(path)
+    @functools.cached_property
+    def _file_digest(self) -> str:
+        """Of the file as it is when the stage is first asked: the build goes by that."""
+        assert self.file is not None
+        return pose_file_digest(self.file)

@@ -1,1 +1,1 @@
-"""The embedded default: a miniature world and the small models trained on it."""
+"""The embedded profile's two networks that no library has, and the weights of all its models."""

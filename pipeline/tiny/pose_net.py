@@ -1,6 +1,6 @@
 """A small bottom-up pose network that stands behind controlnet_aux's ``OpenposeDetector`` as its body estimator.
 
-    detector = OpenposeDetector(load_body(folder))
+    detector = OpenposeDetector(load_body(folder, mirrored))
     detector.detect_poses(image)
 
 The network sees the picture at 64 px and answers on a 16 x 16 grid: 19 heatmaps (18 joints and the person's centre),
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -24,11 +25,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-JOINTS = 18
-CENTRE = JOINTS
-"""Channel of the heatmap of centres."""
-MIRRORED = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
-"""Which OpenPose joint each one becomes in a mirror."""
+KEYPOINT_CHANNELS = 18
+"""Keypoints that the network answers for, in OpenPose's order: one channel each of heatmaps, offsets and centres."""
+CENTRE = KEYPOINT_CHANNELS
+"""Channel of the heatmap of centres, which comes after the keypoints'."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PoseNetConfig:
         image_size: Side of the input in pixels; the grid has a quarter of it.
         channels: At strides 2, 4, 8 and 16.
         blocks: Residual blocks at strides 2, 4, 8 and 16.
-        joint_threshold, centre_threshold: Heat above which a peak counts.
+        joint_threshold, centre_threshold: Height above which a heatmap's peak counts.
         vote_radius: How far a joint's vote may be from a centre, in image sides.
         min_joints: People with fewer joints are dropped (as OpenPose does).
     """
@@ -61,12 +61,12 @@ class PoseMaps(NamedTuple):
     """What the network says of B pictures on a G x G grid.
 
     Attributes:
-        heat: [B, 19, G, G] logits.
+        heatmaps: [B, 19, G, G] logits.
         offset: [B, 18, 2, G, G] from the cell's middle to the joint, in cells.
         centre: [B, 18, 2, G, G] from the cell's middle to the centre of the joint's person, in image sides.
     """
 
-    heat: Tensor
+    heatmaps: Tensor
     offset: Tensor
     centre: Tensor
 
@@ -100,9 +100,9 @@ class PoseNet(nn.Module):
         self.down16 = nn.Sequential(_conv(c8, c16, stride=2), *(_Residual(c16) for _ in range(n16)))
         self.lift16, self.up8 = _conv(c16, c8, kernel=1), _conv(c8, c8)
         self.lift8, self.up4 = _conv(c8, c4, kernel=1), _Residual(c4)
-        self.head = nn.Sequential(_conv(c4, 2 * c4, kernel=1), nn.Conv2d(2 * c4, JOINTS + 1 + 4 * JOINTS, 1))
+        self.head = nn.Sequential(_conv(c4, 2 * c4, kernel=1), nn.Conv2d(2 * c4, CENTRE + 1 + 4 * KEYPOINT_CHANNELS, 1))
         rare = -4.0  # nearly all cells are empty: start there, or the first steps are spent on learning it
-        nn.init.constant_(self.head[-1].bias[: JOINTS + 1], rare)
+        nn.init.constant_(self.head[-1].bias[: CENTRE + 1], rare)
 
     def forward(self, x: Tensor) -> PoseMaps:
         """Pictures [B, 3, S, S] in -1..1 to maps."""
@@ -112,18 +112,22 @@ class PoseNet(nn.Module):
         y8 = self.up8(x8 + F.interpolate(self.lift16(x16), scale_factor=2.0))
         y4 = self.up4(x4 + F.interpolate(self.lift8(y8), scale_factor=2.0))
         out = self.head(y4)
-        heat, offset, centre = out.split((JOINTS + 1, 2 * JOINTS, 2 * JOINTS), dim=1)
-        pairs = (len(x), JOINTS, 2, *out.shape[-2:])
-        return PoseMaps(heat, offset.reshape(pairs), centre.reshape(pairs))
+        heatmaps, offset, centre = out.split((CENTRE + 1, 2 * KEYPOINT_CHANNELS, 2 * KEYPOINT_CHANNELS), dim=1)
+        pairs = (len(x), KEYPOINT_CHANNELS, 2, *out.shape[-2:])
+        return PoseMaps(heatmaps, offset.reshape(pairs), centre.reshape(pairs))
 
 
-def both_ways(model: PoseNet, x: Tensor) -> PoseMaps:
-    """The mean of what the network says of pictures [B, 3, S, S] and of their mirror images ("flip test")."""
+def both_ways(model: PoseNet, x: Tensor, mirrored: Sequence[int]) -> PoseMaps:
+    """The mean of what the network says of pictures [B, 3, S, S] and of their mirror images ("flip test").
+
+    Args:
+        mirrored: Which keypoint each one becomes in a mirror.
+    """
     plain, other = model(x), model(x.flip(-1))
     back = torch.tensor([-1.0, 1.0], device=x.device)[:, None, None]
-    heat = other.heat[:, [*MIRRORED, CENTRE]].flip(-1)
-    offset, centre = (way[:, MIRRORED].flip(-1) * back for way in (other.offset, other.centre))
-    return PoseMaps((plain.heat + heat) / 2, (plain.offset + offset) / 2, (plain.centre + centre) / 2)
+    heatmaps = other.heatmaps[:, [*mirrored, CENTRE]].flip(-1)
+    offset, centre = (way[:, list(mirrored)].flip(-1) * back for way in (other.offset, other.centre))
+    return PoseMaps((plain.heatmaps + heatmaps) / 2, (plain.offset + offset) / 2, (plain.centre + centre) / 2)
 
 
 def prepare(images: NDArray[np.uint8]) -> Tensor:
@@ -132,11 +136,22 @@ def prepare(images: NDArray[np.uint8]) -> Tensor:
 
 
 class TinyBody:
-    """The body estimator; the same calls as ``controlnet_aux.open_pose.body.Body``."""
+    """The body estimator; the same calls as ``controlnet_aux.open_pose.body.Body``.
 
-    def __init__(self, model: PoseNet) -> None:
+    Args:
+        model: The network.
+        mirrored: Which keypoint each one becomes in a mirror: the network is asked about the mirror image too.
+
+    Raises:
+        ValueError: ``mirrored`` does not name each keypoint once.
+    """
+
+    def __init__(self, model: PoseNet, mirrored: Sequence[int]) -> None:
+        if sorted(mirrored) != list(range(KEYPOINT_CHANNELS)):
+            raise ValueError(f"mirrored: must name each of the {KEYPOINT_CHANNELS} keypoints once, is {mirrored}")
         self.model = model.eval()
         self.config = model.config
+        self.mirrored = mirrored
 
     def to(self, device: Any) -> Self:
         self.model.to(device)
@@ -172,7 +187,7 @@ class TinyBody:
             images = np.stack([cv2.resize(image, (side, side), interpolation=mode) for image in images])
         device = next(self.model.parameters()).device
         with torch.inference_mode():
-            return group(both_ways(self.model, prepare(images).to(device)), self.config)
+            return group(both_ways(self.model, prepare(images).to(device), self.mirrored), self.config)
 
     @staticmethod
     def format_body_result(candidate: NDArray[np.float64], subset: NDArray[np.float64]) -> list[Any]:
@@ -183,10 +198,10 @@ class TinyBody:
 
 def group(maps: PoseMaps, config: PoseNetConfig) -> list[NDArray[np.float64]]:
     """People from maps: for each picture an array [M, 18, 3] of x, y (image sides) and score, best first."""
-    heat = maps.heat.sigmoid()
-    peaks = heat * (heat == F.max_pool2d(heat, 3, 1, 1))
+    heights = maps.heatmaps.sigmoid()
+    peaks = heights * (heights == F.max_pool2d(heights, 3, 1, 1))
     arrays = [m.cpu().numpy().astype(np.float64) for m in (peaks, maps.offset, maps.centre)]
-    return [_people(one[0], one[1], one[2], config) for one in zip(*arrays, strict=True)]
+    return [_people(found, offset, centre, config) for found, offset, centre in zip(*arrays, strict=True)]
 
 
 def _people(
@@ -195,10 +210,10 @@ def _people(
     """Groups the peaks of one picture ([19, G, G], [18, 2, G, G] twice) into [M, 18, 3], best first."""
     rows, columns = np.nonzero(peaks[CENTRE] > config.centre_threshold)
     centres = np.stack([columns + 0.5, rows + 0.5], axis=1) / config.grid
-    people = np.zeros((len(centres), JOINTS, 3))
+    people = np.zeros((len(centres), KEYPOINT_CHANNELS, 3))
     if not len(centres):
         return people
-    for joint in range(JOINTS):
+    for joint in range(KEYPOINT_CHANNELS):
         ys, xs = np.nonzero(peaks[joint] > config.joint_threshold)
         middles = np.stack([xs, ys], axis=1) + 0.5
         places = (middles + offset[joint][:, ys, xs].T) / config.grid
@@ -224,15 +239,19 @@ def save_pose_net(model: PoseNet, folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
 
 
-def load_body(folder: str | Path) -> TinyBody:
+def load_body(folder: str | Path, mirrored: Sequence[int]) -> TinyBody:
     """The body estimator of a weights folder, in float32.
 
+    Args:
+        folder: Holds ``config.json`` and ``model.safetensors``.
+        mirrored: Which keypoint each one becomes in a mirror, see :class:`TinyBody`.
+
     Raises:
-        FileNotFoundError: ``config.json`` or ``model.safetensors`` is not there.
+        FileNotFoundError: One of the two files is not there.
     """
     values = json.loads((Path(folder) / "config.json").read_text("utf-8"))
     values |= {name: tuple(values[name]) for name in ("channels", "blocks")}
     model = PoseNet(PoseNetConfig(**values))
     state = load_file(Path(folder) / "model.safetensors")
     model.load_state_dict({name: v.float() if v.is_floating_point() else v for name, v in state.items()})
-    return TinyBody(model)
+    return TinyBody(model, mirrored)

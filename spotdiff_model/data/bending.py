@@ -9,42 +9,44 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-PARENTS = {
-    0: 1,
-    2: 1,
-    3: 2,
-    4: 3,
-    5: 1,
-    6: 5,
-    7: 6,
-    8: 1,
-    9: 8,
-    10: 9,
-    11: 1,
-    12: 11,
-    13: 12,
-    14: 0,
-    15: 0,
-    16: 14,
-    17: 15,
-}
-"""By joint, in OpenPose order, the one that it hangs on; that one comes before it."""
-_HELD = {14, 15, 16, 17}
+from pipeline.imaging.openpose18 import (
+    KEYPOINTS,
+    L_ANKLE,
+    L_EAR,
+    L_ELBOW,
+    L_EYE,
+    L_HIP,
+    L_KNEE,
+    L_SHOULDER,
+    L_WRIST,
+    NOSE,
+    PARENTS,
+    R_ANKLE,
+    R_EAR,
+    R_ELBOW,
+    R_EYE,
+    R_HIP,
+    R_KNEE,
+    R_SHOULDER,
+    R_WRIST,
+)
+
+_HELD = {R_EYE, L_EYE, R_EAR, L_EAR}
 """Eyes and ears keep their places on the head."""
 _ANGLES = {
-    0: 0.125,
-    2: 0.075,
-    5: 0.075,
-    8: 0.06,
-    11: 0.06,
-    3: 0.35,
-    6: 0.35,
-    4: 0.45,
-    7: 0.45,
-    9: 0.25,
-    12: 0.25,
-    10: 0.3,
-    13: 0.3,
+    NOSE: 0.125,
+    R_SHOULDER: 0.075,
+    L_SHOULDER: 0.075,
+    R_HIP: 0.06,
+    L_HIP: 0.06,
+    R_ELBOW: 0.35,
+    L_ELBOW: 0.35,
+    R_WRIST: 0.45,
+    L_WRIST: 0.45,
+    R_KNEE: 0.25,
+    L_KNEE: 0.25,
+    R_ANKLE: 0.3,
+    L_ANKLE: 0.3,
 }
 """Standard deviation of the turn of the limb that ends at a joint, radians."""
 _LENGTH = 0.06
@@ -56,10 +58,10 @@ _EDGE = np.array([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != 
 
 def bent(keypoints: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The pose ``[18, 3]`` with its limbs turned; joints whose limb is not all there move with what they hang on."""
-    turns = rng.normal(size=18)
-    lengths = np.exp(_LENGTH * rng.normal(size=18))
+    turns = rng.normal(size=KEYPOINTS)
+    lengths = np.exp(_LENGTH * rng.normal(size=KEYPOINTS))
     moved = np.array(keypoints, np.float64)
-    total = np.zeros(18)
+    total = np.zeros(KEYPOINTS)
     for joint, parent in PARENTS.items():
         if keypoints[joint, 2] <= 0 or keypoints[parent, 2] <= 0:
             continue

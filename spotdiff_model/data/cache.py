@@ -29,7 +29,6 @@ class FeatureCache:
 
     Attributes:
         folder: Where the files are.
-        computed: How many features were added since it was opened.
     """
 
     def __init__(self, root: Path | str, kind: str, identity: Any) -> None:
@@ -41,7 +40,6 @@ class FeatureCache:
             identity: JSON-able; all that the features depend on besides the key.
         """
         self.folder = Path(root) / f"{kind}-{ids.digest([kind, identity])[:16]}"
-        self.computed = 0
         self._files: list[np.ndarray] = []
         self._places: dict[str, tuple[int, int]] = {}
         store.remove_stray(str(self.folder))
@@ -61,7 +59,6 @@ class FeatureCache:
         path = self.folder / f"{ids.digest(sorted(keys))[:24]}.safetensors"
         store.write_bytes(str(path), data)
         self._open(path)
-        self.computed += len(keys)
 
     def get(self, keys: Sequence[str]) -> np.ndarray:
         """Features ``[len(keys), ...]`` in the order of the keys.

@@ -11,27 +11,26 @@ import numpy as np
 
 from pipeline.models.resolve import Model
 from spotdiff_model.config import EncoderConfig, TrainConfig
-from spotdiff_model.data import views
+from spotdiff_model.data.augmentations import VERSION, augment, augment_keypoints
 from spotdiff_model.data.cache import FeatureCache, batched
-from spotdiff_model.data.frozen import Diffusion, as_numpy
 from spotdiff_model.data.rows import Rows
-from spotdiff_model.data.tower import tower
+from spotdiff_model.hub import Diffusion, as_numpy, vision_encoder
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _BATCH = 64
 _PER_FILE = 256
-Progress = Callable[[str, int, int], None]
+CacheProgress = Callable[[str, int, int], None]
 """Told what is being computed, how many are done, and of how many."""
 
 
 @dataclass(frozen=True)
-class Features:
+class FrozenFeatures:
     """Frozen features of rows.
 
     Attributes:
-        keypoints: ``[1 + views, N, 18, 3]``: of the rows' pictures, and of their other views.
+        keypoints: ``[1 + augmentations, N, 18, 3]``: of the rows' pictures, and of their augmentations.
     """
 
     rows: Rows
@@ -40,10 +39,10 @@ class Features:
     prompts: FeatureCache
     keypoints: np.ndarray
 
-    def tokens(self, places: np.ndarray, viewed: np.ndarray) -> np.ndarray:
-        """CLIP tokens ``[B, T, layers * C]`` float32; ``viewed`` ``[B]``: 0: the picture itself, k: its k-th view."""
+    def tokens(self, places: np.ndarray, augmentations: np.ndarray) -> np.ndarray:
+        """CLIP tokens ``[B, T, layers * C]`` float32; ``augmentations`` ``[B]``: 0: the picture itself, k: its k-th."""
         keys = self.rows.sha256[places]
-        return self.clip.get([_key(*one) for one in zip(keys, viewed, strict=True)]).astype(np.float32)
+        return self.clip.get([_key(*picture) for picture in zip(keys, augmentations, strict=True)]).astype(np.float32)
 
     def latents_of(self, places: np.ndarray) -> np.ndarray:
         """Latents ``[B, 4, h, w]`` float32."""
@@ -57,13 +56,13 @@ class Features:
 def clip_cache(config: TrainConfig, encoder: EncoderConfig) -> FeatureCache:
     """The cache of CLIP tokens for an encoder."""
     clip = Model(encoder.models.clip, config.models_root)
-    identity = {"model": clip.identity(), "layers": encoder.layers, "normalised": True, "views": views.VERSION}
+    identity = {"model": clip.identity(), "layers": encoder.layers, "normalised": True, "views": VERSION}
     return FeatureCache(config.cache_folder, "clip", identity)
 
 
-def features(
-    rows: Rows, config: TrainConfig, encoder: EncoderConfig, diffusion: Diffusion, progress: Progress
-) -> Features:
+def freeze(
+    rows: Rows, config: TrainConfig, encoder: EncoderConfig, diffusion: Diffusion, progress: CacheProgress
+) -> FrozenFeatures:
     """Frozen features of all rows; computes those that no cache holds yet.
 
     Raises:
@@ -73,37 +72,40 @@ def features(
     clip = clip_cache(config, encoder)
     latents = FeatureCache(config.cache_folder, "latents", base.identity())
     prompts = FeatureCache(config.cache_folder, "prompts", base.identity())
-    network = tower(encoder, config.models_root)
+    network = vision_encoder(encoder, config.models_root)
     _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, "CLIP tokens")
-    for number in range(1, config.views + 1):
-        viewed = f"CLIP tokens of view {number}"
-        _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, viewed, number)
+    for number in range(1, config.augmentations + 1):
+        what = f"CLIP tokens of augmentation {number}"
+        _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, what, number)
     _fill(latents, rows, lambda images: as_numpy(diffusion.latents(images)), progress, "latents")
     _fill_prompts(prompts, rows, diffusion)
-    seen = [rows.keypoints]
-    for number in range(1, config.views + 1):
+    keypoints = [rows.keypoints]
+    for number in range(1, config.augmentations + 1):
         pairs = zip(rows.keypoints, rows.sha256, strict=True)
-        seen.append(np.stack([views.view_keypoints(points, sha256, number) for points, sha256 in pairs]))
-    return Features(rows, clip, latents, prompts, np.stack(seen))
+        keypoints.append(np.stack([augment_keypoints(points, sha256, number) for points, sha256 in pairs]))
+    return FrozenFeatures(rows, clip, latents, prompts, np.stack(keypoints))
 
 
 def _fill(
     cache: FeatureCache,
     rows: Rows,
     compute: Callable[[list[Image.Image]], np.ndarray],
-    progress: Progress,
+    progress: CacheProgress,
     what: str,
-    view: int = 0,
+    augmentation: int = 0,
 ) -> None:
-    missing = set(cache.missing(_key(key, view) for key in rows.sha256))
-    places = {key: place for place, key in enumerate(rows.sha256) if _key(key, view) in missing}
+    missing = set(cache.missing(_key(sha256, augmentation) for sha256 in rows.sha256))
+    places = {sha: place for place, sha in enumerate(rows.sha256) if _key(sha, augmentation) in missing}
     keys: list[str] = []
     parts: list[np.ndarray] = []
     done = 0
     for batch in _batches(rows.images(list(places.values()))):
-        images = [views.view(i, rows.keypoints[p], rows.sha256[p], view)[0] if view else i for p, i in batch]
+        images = [
+            augment(image, rows.keypoints[place], rows.sha256[place], augmentation)[0] if augmentation else image
+            for place, image in batch
+        ]
         parts.append(compute(images))
-        keys += [_key(rows.sha256[place], view) for place, _ in batch]
+        keys += [_key(rows.sha256[place], augmentation) for place, _ in batch]
         done += len(batch)
         progress(what, done, len(places))
         if len(keys) >= _PER_FILE or done == len(places):
@@ -129,9 +131,9 @@ def _batches(pictures: Iterator[tuple[int, Any]]) -> Iterator[list[tuple[int, An
         yield batch
 
 
-def _key(sha256: str, view: int) -> str:
-    """Of a picture (view 0), or of one of its views."""
-    return f"{sha256}+view{view}" if view else str(sha256)
+def _key(sha256: str, augmentation: int) -> str:
+    """Of a picture (0), or of one of its augmentations; as in the caches that there are."""
+    return f"{sha256}+view{augmentation}" if augmentation else str(sha256)
 
 
 def _text_key(text: str) -> str:

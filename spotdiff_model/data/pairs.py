@@ -1,4 +1,4 @@
-"""Which pictures make a batch: pairs of one subject, in blocks that hold the hard negatives."""
+"""Which pictures make a batch: pairs of one subject, in groups that hold the hard negatives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline import ids
 from spotdiff_model.data.rows import Rows
 
 _SUBJECTS = 4
-"""Subjects per source and background in a block."""
+"""Subjects per source and background in a group."""
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,29 @@ class Batch:
 
     Attributes:
         references, targets: ``[B]`` places of rows; pair by pair the same subject.
-        reference_viewed, target_viewed: ``[B]``: 0 for the picture itself, k for its k-th view.
+        reference_augmentations, target_augmentations: ``[B]``: 0 for the picture itself, k for its k-th augmentation.
     """
 
     references: np.ndarray
     targets: np.ndarray
-    reference_viewed: np.ndarray
-    target_viewed: np.ndarray
+    reference_augmentations: np.ndarray
+    target_augmentations: np.ndarray
 
     def part(self, number: int, of: int) -> Batch:
         """One device's part: every ``of``-th pair."""
         return Batch(*(values[number::of] for values in vars(self).values()))
 
 
-class Pairs:
+class TrainingPairs:
     """Draws batches; each is a function of the seed and the step alone, so there is no state to save.
 
-    A block is two sources x two backgrounds x some subjects, as far as the dataset has them. So each picture meets
+    A group is two sources x two backgrounds x some subjects, as far as the dataset has them. So each picture meets
     others of the same pose and background with another subject, of the same subject and pose before another
     background, and of the same background in another pose: what each feature has to tell apart.
     """
 
-    def __init__(self, rows: Rows, seed: int, reference: Literal["other", "same"], views: int) -> None:
-        self.seed, self.reference, self.views, self.count = seed, reference, views, len(rows)
+    def __init__(self, rows: Rows, seed: int, reference: Literal["other", "same"], augmentations: int) -> None:
+        self.seed, self.reference, self.augmentations = seed, reference, augmentations
         self.subject, self.source, self.background = (
             _numbers(values) for values in (rows.subject_id, rows.source_id, rows.background_id)
         )
@@ -58,31 +58,31 @@ class Pairs:
         rng = np.random.default_rng(int(ids.digest(["pairs", self.seed, step])[:15], 16))
         references: list[int] = []
         while len(references) < size:
-            references += self._block(rng)
+            references += self._group(rng)
         chosen = np.asarray(references[:size])
         if self.reference == "same":
             targets = chosen.copy()
         else:
             targets = np.asarray([self._target(rng, int(place)) for place in chosen])
-        viewed = rng.integers(self.views + 1, size=(2, size))
+        augmentations = rng.integers(self.augmentations + 1, size=(2, size))
         if self.reference == "same":
-            viewed[1] = viewed[0]
-        return Batch(chosen, targets, viewed[0], viewed[1])
+            augmentations[1] = augmentations[0]
+        return Batch(chosen, targets, augmentations[0], augmentations[1])
 
-    def _block(self, rng: np.random.Generator) -> list[int]:
+    def _group(self, rng: np.random.Generator) -> list[int]:
         first = rng.choice(np.unique(self.source))
         backgrounds = rng.permutation(self._backgrounds[first])[:2]
         second = rng.choice(self._sources[int(rng.choice(backgrounds))])
         shared = np.intersect1d(backgrounds, self._backgrounds[int(second)])
         more = rng.permutation(np.setdiff1d(self._backgrounds[int(second)], shared))
         of_second = np.concatenate([shared, more])[:2]
-        block: list[int] = []
+        group: list[int] = []
         for source, places in ((first, backgrounds), (second, of_second)):
             cells = [self._of_cell[int(source), int(place)] for place in places]
             subjects = rng.permutation(np.unique(self.subject[cells[0]]))[:_SUBJECTS]
             for cell in cells:
-                block += rng.permutation(cell[np.isin(self.subject[cell], subjects)]).tolist()
-        return block
+                group += rng.permutation(cell[np.isin(self.subject[cell], subjects)]).tolist()
+        return group
 
     def _target(self, rng: np.random.Generator, place: int) -> int:
         """Another picture of the subject: other pose and background if there is one, else other background."""

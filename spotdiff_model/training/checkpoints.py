@@ -7,20 +7,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline import store
-from pipeline.config import UserError
+from pipeline.config import UserError, first_problem
 from spotdiff_model.config import TrainConfig
 
 _PREFIX = "checkpoint-"
 _PART = ".part"
 _STATE = "trainer_state.json"
-_MUST_MATCH = (
-    "train_batch_size", "noise_batch_size", "gradient_accumulation_steps", "seed", "reference", "experts", "project",
-    "layers", "num_words", "width", "lora_rank", "views", "max_train_steps", "learning_rate", "lr_scheduler",
-    "lr_warmup_steps", "adam_weight_decay", "max_grad_norm", "mixed_precision", "noise_weight", "orthogonality_weight",
-    "spotting_weight", "independence_weight", "text_weight", "distillation_weight",
-)  # fmt: skip
-"""Settings without which a resumed training would not be the one that was interrupted."""
+_MAY_DIFFER = {
+    "manifest", "output_dir", "cache_dir", "models_root",  # where things lie: the manifest's digest is compared
+    "checkpointing_steps", "checkpoints_total_limit", "resume_from_checkpoint",
+    "report_to", "validation_steps", "num_validation_images", "push_to_hub", "hub_model_id",
+}  # fmt: skip
+"""Settings that bear on no weight; with any other one changed, a resumed training would not be the interrupted one."""
 
 
 def checkpoints(output_dir: Path) -> list[Path]:
@@ -96,11 +97,21 @@ def to_resume(output_dir: Path, wanted: str | None, config: TrainConfig, digest:
         raise UserError(
             f"--resume_from_checkpoint {path}: was trained on another manifest; begin a training of its own"
         )
-    now = config.model_dump(mode="json")
-    for name in _MUST_MATCH:
-        if state["config"].get(name) != now[name]:
+    was = _config_of(state["config"], path)
+    for name in (name for name in TrainConfig.model_fields if name not in _MAY_DIFFER):
+        before, now = getattr(was, name), getattr(config, name)
+        if before != now:
             raise UserError(
-                f"--resume_from_checkpoint {path}: was trained with {name} {state['config'].get(name)}, not "
-                f"{now[name]}; say the same again or begin anew"
+                f"--resume_from_checkpoint {path}: was trained with {name} {before}, not {now}; say the same again or "
+                "begin anew"
             )
     return path, int(state["step"])
+
+
+def _config_of(saved: Any, path: Path) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate(saved)
+    except ValidationError as error:
+        raise UserError(
+            f"--resume_from_checkpoint {path}: is of another version ({first_problem(error)}); begin anew"
+        ) from error

@@ -1,4 +1,4 @@
-"""What comes after the last step: exact moments for the removal, and the files that others load."""
+"""What comes after the last step: exact moments for the concept erasure, and the files that others load."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from spotdiff_model.training.setup import Prepared
 
 
 @torch.no_grad()
-def fit_removal(prepared: Prepared, batch_size: int) -> None:
-    """Sets the removal's moments to those of all training pictures, as they are (no other views)."""
+def fit_concept_erasure(prepared: Prepared, batch_size: int) -> None:
+    """Sets the erasure's moments to those of all training pictures, without augmentation."""
     encoder, features = prepared.encoder, prepared.features
     encoder.eval()
     device = next(encoder.parameters()).device
-    subjects, interference = [], []
+    subjects, nuisances = [], []
     for start in range(0, len(features.rows), batch_size):
         places = np.arange(start, min(start + batch_size, len(features.rows)))
-        spotted = encoder(torch.from_numpy(features.tokens(places, np.zeros(len(places), int))).to(device))
-        subjects.append(spotted.raw_subject)
-        interference.append(spotted.interference)
-    encoder.removal.fit(torch.cat(subjects), torch.cat(interference)[:, : encoder.removal.interference])
+        output = encoder(torch.from_numpy(features.tokens(places, np.zeros(len(places), int))).to(device))
+        subjects.append(output.raw_subject)
+        nuisances.append(output.nuisance)
+    erasure = encoder.removal
+    erasure.fit(torch.cat(subjects), torch.cat(nuisances)[:, : erasure.nuisance])
 
 
 def save_encoder(prepared: Prepared, config: TrainConfig, output_dir: Path, losses: dict[str, Any]) -> None:

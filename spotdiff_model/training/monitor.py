@@ -35,7 +35,7 @@ class Monitor:
         self._bar.start()
         return self
 
-    def __exit__(self, *problem: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def preparing(self, what: str, done: int, of: int) -> None:

@@ -10,11 +10,10 @@ from transformers import AutoConfig
 from pipeline.config import Profile, UserError
 from pipeline.models.resolve import Model
 from spotdiff_model.config import EncoderConfig, TrainConfig, base_models, default_layers, profile_of, sampling
-from spotdiff_model.data.features import Features, Progress, features
-from spotdiff_model.data.frozen import Diffusion, load_diffusion
+from spotdiff_model.data.features import CacheProgress, FrozenFeatures, freeze
 from spotdiff_model.data.rows import Rows, check_trainable, read_rows
-from spotdiff_model.data.tower import tower_shape
-from spotdiff_model.encoder import SpotDiffEncoder
+from spotdiff_model.hub import Diffusion, load_diffusion, vision_encoder_shape
+from spotdiff_model.model import SpotDiffEncoder
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,11 @@ class Prepared:
     profile: Profile
     encoder: SpotDiffEncoder
     diffusion: Diffusion
-    features: Features
+    features: FrozenFeatures
     validation: Rows
 
 
-def prepare(config: TrainConfig, progress: Progress) -> Prepared:
+def prepare(config: TrainConfig, progress: CacheProgress) -> Prepared:
     """Reads the manifest, fills the caches, makes the encoder.
 
     Raises:
@@ -46,7 +45,7 @@ def prepare(config: TrainConfig, progress: Progress) -> Prepared:
     described = encoder_config(config, profile, rows.manifest.digest)
     diffusion = load_diffusion(Model(described.models.base, config.models_root))
     _check_schedule(diffusion, described)
-    frozen = features(train, config, described, diffusion, progress)
+    frozen = freeze(train, config, described, diffusion, progress)
     torch.manual_seed(config.seed)
     encoder = SpotDiffEncoder(described).with_models_root(config.models_root)
     encoder.aligner.start_at(diffusion.text_encoder.get_input_embeddings().weight.float().cpu())
@@ -63,7 +62,7 @@ def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) 
     clip = AutoConfig.from_pretrained(Model(profile.models.clip, config.models_root).network_dir())
     base = Model(profile.models.base, config.models_root).pipeline_dir()
     text = AutoConfig.from_pretrained(base, subfolder="text_encoder")
-    channels, grid, count = tower_shape(getattr(clip, "vision_config", clip))
+    channels, grid, count = vision_encoder_shape(getattr(clip, "vision_config", clip))
     layers = config.layers or default_layers(count)
     wrong = [layer for layer in layers if not -count - 1 <= layer <= count]
     if wrong:
@@ -74,8 +73,8 @@ def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) 
         layers=layers,
         channels=channels,
         grid=grid,
-        word_dim=getattr(text, "text_config", text).hidden_size,
-        num_words=config.num_words,
+        token_dim=getattr(text, "text_config", text).hidden_size,
+        num_pseudo_tokens=config.num_pseudo_tokens,
         width=config.width,
         experts=config.experts,
         project=config.project,

@@ -34,11 +34,10 @@ def validation_pictures(prepared: Prepared, config: TrainConfig) -> Image.Image:
     encoder.eval()
     pipe = SpotDiffPipeline.around(encoder, copy.copy(prepared.diffusion), config.models_root)
     sheet: list[list[Image.Image]] = []
-    for place, image in rows.images(chosen):
-        del place
+    for _, image in rows.images(chosen):
         generators = [torch.Generator().manual_seed(config.seed + number) for number in range(len(texts))]
-        words = pipe.subject_words(image)
-        sheet.append([image, *pipe(prompt=texts, words=words, generator=generators).images])
+        pseudo_tokens = pipe.subject_pseudo_tokens(image)
+        sheet.append([image, *pipe(prompt=texts, pseudo_tokens=pseudo_tokens, generator=generators).images])
     encoder.train(was_training)
     return _sheet(sheet)
 

@@ -10,6 +10,7 @@ from toy_flow import open_toy
 from toy_stages import write_pictures
 
 from flows.build_dataset import BuildFailed, build_dataset, run_here
+from flows.handover import Handover
 from pipeline.config import BuildConfig, UserError
 from pipeline.manifest.finish import finish, written
 
@@ -33,7 +34,7 @@ def test_a_wrong_parameter_is_the_user_s_mistake() -> None:
 def test_scheduling_needs_a_flow_run(tmp_path: Path) -> None:
     sources = write_pictures(tmp_path / "in", 1)
     with pytest.raises(AssertionError, match="build_manifest"):
-        run_here(open_toy(str(sources), str(tmp_path / "m.parquet"), str(tmp_path / "work")), 1)
+        run_here(Handover(open_toy(str(sources), str(tmp_path / "m.parquet"), str(tmp_path / "work"))), 1)
 
 
 @pytest.mark.usefixtures("server")
@@ -45,7 +46,7 @@ def test_a_build_with_a_problem_raises_it_and_keeps_what_is_good(tmp_path: Path)
     failing = {"fails": 2, "broken": str(tmp_path / "broken")}
     build = open_toy(str(sources), str(tmp_path / "m.parquet"), str(tmp_path / "work"), subjects=failing)
     with pytest.raises(BuildFailed, match="rows of stage subjects failed, more than --max-failure-rate"):
-        flow(name="failing")(lambda: run_here(build, 2))()
+        flow(name="failing")(lambda: run_here(Handover(build), 2))()
     found = build.scan()
     assert build.complete(found)
     assert written(build, found)

@@ -14,6 +14,8 @@ from commands import ROOT, run_command
 from toy_flow import open_toy
 from toy_stages import write_pictures
 
+from pipeline.manifest.finish import build_manifest
+
 HEAVY = {"torch", "diffusers", "transformers", "prefect", "controlnet_aux", "segment_anything", "cv2"}
 IMPORTED = """
 import atexit, sys
@@ -43,7 +45,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the finished toy build ``toy.parquet``."""
     folder = tmp_path_factory.mktemp("toy")
     sources = write_pictures(folder / "in", 3)
-    outcome = open_toy(str(sources), str(folder / "toy.parquet"), str(folder / "work")).run()
+    outcome = build_manifest(open_toy(str(sources), str(folder / "toy.parquet"), str(folder / "work")))
     assert outcome.problem is None
     return folder
 

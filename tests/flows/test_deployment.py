@@ -22,6 +22,7 @@ from toy_flow import open_toy
 from toy_stages import write_pictures
 
 from pipeline.config import build_config
+from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.read import Manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,9 +43,9 @@ def paths(tmp_path: Path) -> dict[str, str]:
 def calm_digest(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Of the same build in one go, without Prefect."""
     folder = tmp_path_factory.mktemp("calm")
-    return (
-        open_toy(str(write_pictures(folder / "in", 4)), str(folder / "toy.parquet"), str(folder / "work")).run().digest
-    )
+    return build_manifest(
+        open_toy(str(write_pictures(folder / "in", 4)), str(folder / "toy.parquet"), str(folder / "work"))
+    ).digest
 
 
 def ended(run_id: UUID | str, seconds: float = 180) -> FlowRun:

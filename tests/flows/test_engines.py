@@ -125,7 +125,7 @@ def test_an_error_stops_the_other_threads_and_comes_out_as_it_is() -> None:
     def broken(shard: Shard, before: Fragment | None) -> Fragment:
         if shard.name == "000003":
             raise LookupError("no such thing")
-        return watch.task("a", "a").run(shard, before)
+        return watch.task("a", "a").work(shard, before)
 
     with pytest.raises(LookupError, match="no such thing"):
         in_flow(LocalEngine(2, cancel), [FakeTask("a", broken)])

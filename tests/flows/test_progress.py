@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -77,6 +78,28 @@ def test_a_finished_build_is_all_done(tally: Tally) -> None:
             tally(news(stage, shard, total, total, finished=True))
     assert tally.share() == 1
     assert tally.seconds_left() is None
+
+
+def test_a_look_costs_the_same_however_many_shards_there_are() -> None:
+    def calls(shards: int) -> int:
+        tally = Tally(STAGES, {str(number): 2 for number in range(shards)}, {"subjects": 3, "variations": 4})
+        for number in range(shards):
+            tally(news("sources", str(number), 2, 2, finished=True))
+            tally(news("subjects", str(number), 3, 6))
+        counted = 0
+
+        def count(*_: Any) -> None:
+            nonlocal counted
+            counted += 1
+
+        sys.setprofile(count)
+        try:
+            tally.stages(), tally.share(), tally.images_per_second(), tally.seconds_left()
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert calls(1000) == calls(10)
 
 
 def test_the_dashboard_s_table_has_a_row_per_stage(tally: Tally) -> None:

@@ -58,3 +58,36 @@ def test_it_dies_with_a_killed_command(tmp_path: Path) -> None:
     while answers(url) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not answers(url)
+
+
+def test_it_leaves_an_empty_database_to_the_next_and_nothing_else(tmp_path: Path) -> None:
+    log = tmp_path / "home" / "log"
+    folders: list[Path] = []
+    for _ in range(2):
+        server = LocalServer(log)
+        folders.append(server.folder)
+        server.wait()
+        assert server.folder.is_dir()
+        server.stop()
+        assert not server.folder.exists()
+        (empty,) = log.parent.glob("empty-prefect-*.db")
+        made = empty.stat().st_mtime_ns
+    assert empty.stat().st_mtime_ns == made
+    assert folders[0] != folders[1]
+    assert {path.suffix for path in log.parent.iterdir()} == {"", ".db", ".lock"}
+    assert log.read_text() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_four_start_at_once_on_a_new_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    servers = [LocalServer(tmp_path / "home" / "log") for _ in range(4)]
+    try:
+        for server in servers:
+            server.wait(seconds=600)
+        assert all(server.alive and answers(server.url) for server in servers)
+        assert (tmp_path / "home" / "log").read_text() == ""
+    finally:
+        for server in servers:
+            server.stop()

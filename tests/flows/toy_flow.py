@@ -8,6 +8,7 @@ from prefect import flow
 from toy_stages import SIZE, recipe
 
 from flows.build_dataset import run_here
+from flows.handover import Handover
 from pipeline.config import build_config
 from pipeline.runner.build import Build, open_build
 from pipeline.stages.sources import Sources
@@ -24,4 +25,5 @@ def open_toy(sources: str, manifest: str, work: str, shard_size: int = 1, **opti
 @flow(name="toy-build")
 def toy_build(sources: str, manifest: str, work: str, seconds: float = 0.0, workers: int = 2) -> str:
     """Gives the manifest's digest; ``seconds`` is what a variation costs."""
-    return run_here(open_toy(sources, manifest, work, variations={"seconds": seconds}), workers).digest
+    build = open_toy(sources, manifest, work, variations={"seconds": seconds})
+    return run_here(Handover(build), workers).digest

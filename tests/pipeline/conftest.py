@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ from hypothesis import settings
 settings.register_profile("pipeline", deadline=None, max_examples=60)  # times vary widely on shared machines
 settings.load_profile("pipeline")
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
+SHARED = Path(os.environ.get("SPOTDIFF_SHARED", Path(__file__).parents[3] / "shared"))
+PHOTOS = SHARED / "photos"
+CASES = SHARED / "cases"
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +26,14 @@ def photos() -> Path:
     if not PHOTOS.is_dir():
         pytest.skip(f"no photographs at {PHOTOS}")
     return PHOTOS
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small inputs that once went wrong; they lie beside some checkouts."""
+    if not CASES.is_dir():
+        pytest.skip(f"no cases at {CASES}")
+    return CASES
 
 
 @pytest.fixture(scope="session")

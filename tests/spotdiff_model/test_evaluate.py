@@ -15,11 +15,11 @@ from rendered import write_rendered
 from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
 from spotdiff_model.config import profile_of, train_config
-from spotdiff_model.encoder import SpotDiffEncoder
 from spotdiff_model.evaluate import main
-from spotdiff_model.judgement import generator
-from spotdiff_model.judgement.pixels import JUDGED, grow_judges
+from spotdiff_model.evaluation.generation import generator
+from spotdiff_model.model import SpotDiffEncoder
 from spotdiff_model.training.setup import encoder_config
+from tinyworld.judges.attributes import JUDGED, grow_judges
 
 
 def fresh(folder: Path, manifest: Path, models_root: Path | None = None, **changes) -> Path:
@@ -49,10 +49,10 @@ def test_the_command_writes_metrics_report_and_pictures(manifest, tmp_path, monk
     data = metrics["data"]
     assert (data["split"], data["rows"], data["poses"], data["trained_on_it"]) == ("test", 18, 2, True)
     assert data["digest"] == Manifest(str(manifest)).digest
-    ours = metrics["contenders"]["ours"]["metrics"]
+    ours = metrics["methods"]["ours"]["metrics"]
     assert "leakage/linear/background/pose" in ours and "dependence/pose-background/p_value" in ours
     assert 0 <= ours["generation/new_pose/oks_asked"]["mean"] <= 1
-    assert "generation/new_background/attributes_kept" in metrics["contenders"]["told"]["metrics"]
+    assert "generation/new_background/attributes_kept" in metrics["methods"]["text-prompt"]["metrics"]
     generation = metrics["protocol"]["generation"]
     assert set(generation["pixel_judges"]["ceilings"]) <= set(JUDGED)
     sampling = SpotDiffEncoder.from_pretrained(model).config.sampling.model_dump(mode="json")
@@ -78,14 +78,14 @@ def test_the_shape_of_stable_diffusion_is_judged_by_the_same_code(tmp_path):
     )  # fmt: skip
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["protocol"]["generation"]["pixel_judges"] == "none for this profile"
-    assert "generation/new_background/clip_i" in metrics["contenders"]["ours"]["metrics"]
+    assert "generation/new_background/clip_i" in metrics["methods"]["ours"]["metrics"]
     assert metrics["protocol"]["clip"]["repo"] == "stand-in/clip"
 
 
-def test_an_encoder_without_experts_has_a_subject_block_only(manifest, tmp_path):
+def test_an_encoder_without_experts_has_a_subject_feature_only(manifest, tmp_path):
     model = fresh(tmp_path / "encoder", manifest, experts=False)
     main(model=str(model), manifest=str(manifest), seeds=1, mlp=False, generation=False)
-    ours = json.loads((model / "evaluation" / "metrics.json").read_text())["contenders"]["ours"]["metrics"]
+    ours = json.loads((model / "evaluation" / "metrics.json").read_text())["methods"]["ours"]["metrics"]
     assert "leakage/linear/subject/pose" in ours
     assert not [name for name in ours if name.startswith(("leakage/linear/pose", "dependence/", "keypoints"))]
 

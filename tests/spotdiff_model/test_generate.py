@@ -14,14 +14,14 @@ from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
 from spotdiff_model.config import TrainConfig
 from spotdiff_model.generate import GenerateConfig, generate
-from spotdiff_model.training import train
+from spotdiff_model.trainer import train
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def model(rendered: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    few = {"max_train_steps": 1, "train_batch_size": 4, "noise_batch_size": 2, "width": 16, "views": 0}
+    few = {"max_train_steps": 1, "train_batch_size": 4, "noise_batch_size": 2, "width": 16, "augmentations": 0}
     quiet = {"report_to": "none", "num_validation_images": 0}
     return train(TrainConfig(manifest=str(rendered), output_dir=str(tmp_path_factory.mktemp("model")), **few, **quiet))
 

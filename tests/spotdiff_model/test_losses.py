@@ -36,8 +36,8 @@ def test_agreement_falls_as_equal_labels_come_together(generator: torch.Generato
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     apart = torch.randn(6, 16, generator=generator)
     together = torch.eye(16)[labels]
-    assert losses.agreement(together, labels) < 0.01 < losses.agreement(apart, labels)
-    assert losses.agreement(apart, torch.arange(6)) == 0
+    assert losses.supervised_contrastive(together, labels) < 0.01 < losses.supervised_contrastive(apart, labels)
+    assert losses.supervised_contrastive(apart, torch.arange(6)) == 0
 
 
 def test_missing_keypoints_count_only_for_their_presence() -> None:
@@ -55,27 +55,27 @@ def test_missing_keypoints_count_only_for_their_presence() -> None:
 def test_keypoint_places_want_the_patch_under_the_joint() -> None:
     wanted = torch.zeros(1, 18, 3)
     wanted[0, 3] = torch.tensor([0.9, 0.1, 1.0])  # right column, top row: patch 1 of a 2 x 2 grid
-    heat = torch.full((1, 4, 18), -9.0)
-    heat[0, 1, 3] = 0
-    assert losses.keypoint_places(heat, wanted) == 0
-    assert losses.keypoint_places(heat.flip(1), wanted) == 9
+    log_heatmap = torch.full((1, 4, 18), -9.0)
+    log_heatmap[0, 1, 3] = 0
+    assert losses.keypoint_places(log_heatmap, wanted) == 0
+    assert losses.keypoint_places(log_heatmap.flip(1), wanted) == 9
 
 
 def test_text_agreement_counts_what_tells_prompts_apart() -> None:
     mean = torch.full((8,), 10.0)
     wanted = mean + torch.eye(8)[:2]
-    assert losses.text_agreement(wanted, wanted, mean) == pytest.approx(0, abs=1e-5)
-    assert losses.text_agreement(wanted.flip(0), wanted, mean) == pytest.approx(1, abs=1e-5)
+    assert losses.text_alignment(wanted, wanted, mean) == pytest.approx(0, abs=1e-5)
+    assert losses.text_alignment(wanted.flip(0), wanted, mean) == pytest.approx(1, abs=1e-5)
 
 
 def test_patches_around_a_joint_have_to_know_where_it_is() -> None:
     side, wanted = 8, torch.zeros(1, 18, 3)
     wanted[0, 4] = torch.tensor([0.4, 0.6, 1.0])
     right = wanted[:, None, :, :2].expand(1, side * side, 18, 2).clone()
-    assert losses.keypoint_spots(right, wanted) == 0
+    assert losses.keypoint_votes(right, wanted) == 0
     far, near = right.clone(), right.clone()
     far[0, 0, 4] += 0.3  # the patch in the corner
     near[0, 4 * side + 3, 4] += 0.3
-    assert losses.keypoint_spots(far, wanted) == 0
-    assert losses.keypoint_spots(near, wanted) > 0.1
-    assert losses.keypoint_spots(right + 0.3, torch.zeros(1, 18, 3)) == 0  # no joint, nothing to know
+    assert losses.keypoint_votes(far, wanted) == 0
+    assert losses.keypoint_votes(near, wanted) > 0.1
+    assert losses.keypoint_votes(right + 0.3, torch.zeros(1, 18, 3)) == 0  # no joint, nothing to know

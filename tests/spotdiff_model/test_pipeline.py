@@ -1,4 +1,4 @@
-"""The pipeline: a subject's words into pictures; saved and loaded as any other of diffusers."""
+"""The pipeline: a subject's pseudo-tokens into pictures; saved and loaded as any other of diffusers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.imaging.skeleton import draw_pose
 from spotdiff_model.config import TrainConfig
 from spotdiff_model.data.rows import read_rows
 from spotdiff_model.pipeline import SpotDiffPipeline
-from spotdiff_model.training import train
+from spotdiff_model.trainer import train
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def manifest(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(manifest: Path, hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder trained for two steps on models that it knows by their configs alone."""
     few = {"max_train_steps": 2, "train_batch_size": 4, "noise_batch_size": 2, "width": 16, "lora_rank": 2}
-    quiet = {"report_to": "none", "num_validation_images": 1, "views": 0}
+    quiet = {"report_to": "none", "num_validation_images": 1, "augmentations": 0}
     output_dir = str(tmp_path_factory.mktemp("trained"))
     return train(TrainConfig(manifest=str(manifest), output_dir=output_dir, models_root=str(hub), **few, **quiet))
 
@@ -59,7 +59,7 @@ def _pixels(pipe: SpotDiffPipeline, *arguments: object, **more: object) -> np.nd
 
 def test_the_same_code_serves_other_models(folder: Path, pipe: SpotDiffPipeline) -> None:
     assert pipe.encoder.config.grid == 16
-    assert pipe.encoder.config.word_dim == 64
+    assert pipe.encoder.config.token_dim == 64
     assert (folder / "validation" / "step-2.png").is_file()
     assert not [name for name, _ in pipe.unet.named_modules() if "lora" in name], "the LoRA is not fused"
 
@@ -73,10 +73,10 @@ def test_pictures_depend_on_subject_and_prompt(pipe: SpotDiffPipeline, picture: 
     assert not np.array_equal(first, _pixels(pipe, picture, "S*, in a forest", num_images_per_prompt=2))
 
 
-def test_one_subject_in_several_prompts_and_words_for_it(pipe: SpotDiffPipeline, picture: Image.Image) -> None:
+def test_one_subject_in_several_prompts_and_pseudo_tokens_for_it(pipe: SpotDiffPipeline, picture: Image.Image) -> None:
     prompts = ["S*, on a beach", "S*, in a forest"]
     given = _pixels(pipe, picture, prompts)
-    assert np.array_equal(given, _pixels(pipe, prompt=prompts, words=pipe.subject_words(picture)))
+    assert np.array_equal(given, _pixels(pipe, prompt=prompts, pseudo_tokens=pipe.subject_pseudo_tokens(picture)))
 
 
 def test_a_pose_goes_through_the_controlnet(pipe: SpotDiffPipeline, picture: Image.Image) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.tiny.pose_net import MIRRORED
+from pipeline.imaging.openpose18 import MIRRORED
 
 
 def generator_of(generator: torch.Generator) -> np.random.Generator:
@@ -16,7 +16,7 @@ def generator_of(generator: torch.Generator) -> np.random.Generator:
 
 def mirror(image: np.ndarray, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A picture [S, S, 3] and its people [P, 18, 3] as a mirror shows them; missing joints stay all zero."""
-    turned = keypoints[:, MIRRORED].copy()
+    turned = keypoints[:, list(MIRRORED)].copy()
     turned[..., 0] = np.where(turned[..., 2] != 0, 1 - turned[..., 0], turned[..., 0])
     return image[:, ::-1], turned
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -79,10 +78,6 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """Token ids [N, CONTEXT], padded as diffusers pipelines pad prompts."""
     out = tokenizer(texts, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
     return out.input_ids
-
-
-def save_vocabulary(values: dict[str, list[str]], path: Path) -> None:
-    path.write_text(json.dumps(values, indent=1) + "\n")
 
 
 def labels(values: list[dict[str, str]], named: list[set[str]], known: dict[str, list[str]]) -> dict[str, Tensor]:

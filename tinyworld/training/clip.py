@@ -1,7 +1,7 @@
-"""Trains CLIP in two steps: the text tower alone on attributes, then the image tower towards the frozen text tower.
+"""Trains CLIP in two steps: the text encoder alone on attributes, then the vision encoder towards the frozen text.
 
-Contrast alone teaches small attributes slowly. So the text tower first learns to tell every attribute that a caption
-names (which takes minutes), is frozen (the diffusion model can start on it), and the image tower then learns from
+Contrast alone teaches small attributes slowly. So the text encoder first learns to tell every attribute that a caption
+names (which takes minutes), is frozen (the diffusion model can start on it), and the vision encoder then learns from
 contrast (as in LiT, locked-image tuning, the other way round) with attribute heads as auxiliary losses.
 """
 
@@ -87,7 +87,7 @@ class Heads(nn.Module):
 
 
 class TextStudent(nn.Module):
-    """The text tower with attribute heads on its pooled output."""
+    """The text encoder with attribute heads on its pooled output."""
 
     def __init__(self, clip: CLIPModel, known: dict[str, list[str]]) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class TextStudent(nn.Module):
 
 
 class ImageStudent(nn.Module):
-    """The whole CLIP, text tower frozen, with attribute heads on the pooled image feature."""
+    """The whole CLIP, text encoder frozen, with attribute heads on the pooled image feature."""
 
     def __init__(self, clip: CLIPModel, known: dict[str, list[str]]) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ def captions_of(seeds: np.ndarray, known: dict[str, list[str]], generator: torch
 
 
 def train_text(work_dir: Path, recipe: Recipe = TEXT_RECIPE) -> tuple[CLIPModel, CLIPTokenizer, dict[str, list[str]]]:
-    """Step one. Returns the CLIP with a trained text tower, its tokenizer and the attributes' values."""
+    """Step one. Returns the CLIP with a trained text encoder, its tokenizer and the attributes' values."""
     torch.manual_seed(recipe.seed)
     tokenizer, known = build_tokenizer(), vocabulary()
 

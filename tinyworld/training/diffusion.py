@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from pipeline.imaging import openpose18
 from pipeline.imaging.skeleton import draw_pose
 from tinyworld.training.autoencoder import cached_latents, pick
 from tinyworld.training.captions import caption, tokenize
@@ -81,7 +82,7 @@ def build_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
     return controlnet
 
 
-class Generator(nn.Module):
+class ControlledUNet(nn.Module):
     """UNet and ControlNet as one module to train."""
 
     def __init__(self, unet: UNet2DConditionModel, controlnet: ControlNetModel) -> None:
@@ -111,7 +112,7 @@ class Parts(NamedTuple):
     vae: AutoencoderKL
     text_encoder: CLIPTextModel
     tokenizer: CLIPTokenizer
-    generator: Generator
+    generator: ControlledUNet
 
 
 def fresh(work_dir: Path) -> Parts:
@@ -119,7 +120,7 @@ def fresh(work_dir: Path) -> Parts:
     clip, tokenizer, _ = trained_text(work_dir)
     unet = build_unet()
     vae = AutoencoderKL.from_pretrained(work_dir / "autoencoder")
-    return Parts(vae, text_encoder(clip), tokenizer, Generator(unet, build_controlnet(unet)))
+    return Parts(vae, text_encoder(clip), tokenizer, ControlledUNet(unet, build_controlnet(unet)))
 
 
 def shipped(folder: Path) -> Parts:
@@ -128,7 +129,7 @@ def shipped(folder: Path) -> Parts:
         folder / "diffusion", dtype=torch.float32, safety_checker=None, requires_safety_checker=False
     )
     controlnet = ControlNetModel.from_pretrained(folder / "controlnet", dtype=torch.float32)
-    return Parts(pipe.vae, pipe.text_encoder, pipe.tokenizer, Generator(pipe.unet, controlnet))
+    return Parts(pipe.vae, pipe.text_encoder, pipe.tokenizer, ControlledUNet(pipe.unet, controlnet))
 
 
 def train(
@@ -169,7 +170,7 @@ def train(
         return {"noise": (weights[:, None] * error).mean()}
 
     model = fit("diffusion" if start is None else "diffusion-tuned", begun, losses, recipe, work_dir)
-    assert isinstance(model, Generator)
+    assert isinstance(model, ControlledUNet)
     save_half(model.controlnet, out_dir / "controlnet")
     pipeline = StableDiffusionPipeline(
         vae=vae,
@@ -197,7 +198,7 @@ def loss_weights(masks: np.ndarray, keypoints: np.ndarray) -> Tensor:
     covered = torch.from_numpy(masks.astype(np.float32)).unflatten(1, (16, 4)).unflatten(3, (16, 4)).mean(dim=(2, 4))
     axis = (np.arange(16) + 0.5) / 16
     places = np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1)
-    face, neck = keypoints[:, [0, 14, 15, 16, 17]], keypoints[:, 1]
+    face, neck = keypoints[:, list(openpose18.HEAD)], keypoints[:, openpose18.NECK]
     there = face[..., 2:] > 0
     middle = (face[..., :2] * there).sum(axis=1) / there.sum(axis=1).clip(1)
     reach = HEAD_REACH * np.linalg.norm(middle - neck[:, :2], axis=1) + 1 / 32
@@ -208,7 +209,7 @@ def loss_weights(masks: np.ndarray, keypoints: np.ndarray) -> Tensor:
 
 
 def text_encoder(clip) -> CLIPTextModel:  # type: ignore[no-untyped-def]
-    """The CLIP's text tower as the stand-alone class that diffusion pipelines carry."""
+    """The CLIP's text encoder as the stand-alone class that diffusion pipelines carry."""
     encoder = CLIPTextModel(clip.config.text_config)
     wanted = set(encoder.state_dict())
     state = clip.text_model.state_dict()

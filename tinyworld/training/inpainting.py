@@ -5,7 +5,6 @@ Starts from the text-conditioned UNet; the five new input channels (mask, masked
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import cv2
@@ -27,8 +26,6 @@ from tinyworld.training.diffusion import (
 from tinyworld.training.loop import Losses, Recipe, fit
 from tinyworld.training.renders import Renders
 from tinyworld.training.save import save_half
-
-logger = logging.getLogger(__name__)
 
 RECIPE = Recipe(steps=2000, batch_size=32, learning_rate=5e-4, warmup=100, decay=0.5, mixed_precision=True)
 GREY = 128

@@ -9,6 +9,7 @@ import numpy as np
 from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
+from pipeline.imaging.openpose18 import KEYPOINTS, MIRRORED
 from pipeline.tiny.pose_net import TinyBody, load_body
 from pipeline.tiny.sam import build_sam
 from tinyworld.training.pairs import draw_pair
@@ -33,7 +34,7 @@ def score_pose(body: TinyBody, images: np.ndarray, keypoints: np.ndarray) -> dic
         one_person: share of the pictures in which exactly one person was found.
     """
     found = body.find_people(images)
-    best = np.stack([people[0] if len(people) else np.zeros((18, 3)) for people in found])
+    best = np.stack([people[0] if len(people) else np.zeros((KEYPOINTS, 3)) for people in found])
     seen, reported = keypoints[..., 2] > 0, best[..., 2] > 0
     near = np.linalg.norm(best[..., :2] - keypoints[..., :2], axis=-1) <= TOLERANCE
     right = seen & reported & near
@@ -51,7 +52,7 @@ def evaluate_pose(folder: Path, seeds: Iterable[int]) -> dict[str, float]:
         :func:`score_pose`; ``false_person``: share of empty places where somebody is found; ``two_people``: share of
         pictures of two people in which two are found (200 seeds).
     """
-    body = load_body(folder)
+    body = load_body(folder, MIRRORED)
     seeds = list(seeds)
     renders = [render_seed(seed) for seed in seeds]
     scores = score_pose(body, np.stack([r.image for r in renders]), np.stack([r.keypoints for r in renders]))
@@ -109,6 +110,6 @@ def evaluate_sam(folder: Path, seeds: Iterable[int]) -> dict[str, float]:
     )
     images, masks, keypoints = (np.stack(part) for part in zip(*(draw_pair(s) for s in seeds[:200]), strict=True))
     both = score_sam(
-        sam, np.repeat(images, 2, axis=0), masks.reshape(-1, *masks.shape[2:]), keypoints.reshape(-1, 18, 3)
+        sam, np.repeat(images, 2, axis=0), masks.reshape(-1, *masks.shape[2:]), keypoints.reshape(-1, KEYPOINTS, 3)
     )
     return scores | {"iou_of_two": both["iou"]}

@@ -1,29 +1,27 @@
-"""Measures the generating models on held-out scenes, through the very stages that a build runs."""
+"""Measures the generating models on held-out scenes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
-from pipeline.config import BuildConfig, Profile
-from pipeline.imaging.png import from_png, to_png
-from pipeline.imaging.skeleton import draw_pose
+from pipeline.config import Profile
+from pipeline.imaging.openpose18 import MIRRORED
 from pipeline.models.resolve import Model
-from pipeline.records import Subject, Variation
-from pipeline.stages.base import batches
-from pipeline.stages.recipe import recipe
 from pipeline.tiny.pose_net import load_body
-from tinyworld.training.judge import BackgroundJudge, bottom_color, shirt_color
+from tinyworld.judges.backgrounds import BackgroundJudge
+from tinyworld.judges.colors import bottom_color, shirt_color
+from tinyworld.training.held_out import background_of, identity_of, subject_images, variation_images
 from tinyworld.training.measure import score_pose
 from tinyworld.training.renders import EVALUATION_SEED, Renders
-from tinyworld.world import render_seed, sample_scene
+from tinyworld.world import Identity, render_seed, sample_scene
 
 IDENTITIES = 8
 """Different identities generated in each held-out pose."""
+
+_Item = TypeVar("_Item")
 
 
 def score_subjects(profile: Profile, poses: int) -> dict[str, float]:
@@ -33,90 +31,55 @@ def score_subjects(profile: Profile, poses: int) -> dict[str, float]:
         keypoints_right: share of the asked keypoints that the pose network finds again within 0.05 of the side.
         shirt_color, bottom_color: share that is right, by pixels at the joints.
     """
-    generate = _rounds(profile, "subjects").generate
-    rows = [_subject(profile, EVALUATION_SEED + i, i * IDENTITIES + k) for i in range(poses) for k in range(IDENTITIES)]
-    images = np.stack([_pixels(row.subject_image) for row in _generated(generate, rows)])
-    keypoints = np.array([row.keypoints for row in rows], dtype=np.float32)
-    wearing = [sample_scene(_identity_seed(int(row.subject_id))).identity for row in rows]
-    tops = [(shirt_color(i, k), w.shirt_color) for i, k, w in zip(images, keypoints, wearing, strict=True)]
-    bottoms = [(bottom_color(i, k), w.bottom_color) for i, k, w in zip(images, keypoints, wearing, strict=True)]
-    body = load_body(Model(profile.models.pose).folder())
+    made: list[np.ndarray] = []
+    asked: list[np.ndarray] = []
+    for pose_number in range(poses):
+        numbers = range(pose_number * IDENTITIES, (pose_number + 1) * IDENTITIES)
+        for batch in _batches(numbers, profile.subjects.batch_size):
+            made += list(subject_images(profile, EVALUATION_SEED + pose_number, batch))
+        asked += [render_seed(EVALUATION_SEED + pose_number).keypoints] * IDENTITIES
+    images, keypoints = np.stack(made), np.stack(asked)
+    wearing = [identity_of(number) for number in range(poses * IDENTITIES)]
+    figures = zip(images, keypoints, wearing, strict=True)
+    body = load_body(Model(profile.models.pose).folder(), MIRRORED)
     return {
         "keypoints_right": score_pose(body, images, keypoints)["keypoints_right"],
-        "shirt_color": _share_right(tops),
-        "bottom_color": _share_right(bottoms),
+        **_colors_right(figures),
     }
 
 
 def score_backgrounds(profile: Profile, judge: BackgroundJudge, figures: int) -> dict[str, float]:
     """Paints held-out backgrounds around held-out figures; returns the share whose kind is right."""
-    inpaint = _rounds(profile, "variations").generate
-    rows = [_variation(profile, EVALUATION_SEED + i, EVALUATION_SEED + 50_000 + i) for i in range(figures)]
-    done = _generated(inpaint, rows)
-    images = np.stack([_pixels(row.image) for row in done])
-    masks = np.stack([_pixels(row.mask) > 127 for row in done])
-    asked = [sample_scene(EVALUATION_SEED + 50_000 + i).background.kind for i in range(figures)]
-    return {"background_kind": float(np.mean(judge.kinds(images, masks) == np.array(asked)))}
+    made: list[np.ndarray] = []
+    for batch in _batches(range(figures), profile.backgrounds.batch_size):
+        made += variation_images(profile, batch)
+    masks = np.stack([render_seed(EVALUATION_SEED + number).mask for number in range(figures)])
+    kinds = np.array([background_of(number).kind for number in range(figures)])
+    return {"background_kind": float(np.mean(judge.kinds(np.stack(made), masks) == kinds))}
 
 
 def ceilings(renders: Renders, judge: BackgroundJudge) -> dict[str, float]:
     """The same pixel judges on real renders: what they would say of perfect pictures."""
-    scenes = [sample_scene(renders.first_seed + i) for i in range(len(renders))]
-    pairs = list(zip(renders.images, renders.keypoints, scenes, strict=True))
-    kinds = np.array([s.background.kind for s in scenes])
+    scenes = [sample_scene(renders.first_seed + number) for number in range(len(renders))]
+    figures = zip(renders.images, renders.keypoints, [scene.identity for scene in scenes], strict=True)
+    kinds = np.array([scene.background.kind for scene in scenes])
     return {
-        "shirt_color": _share_right([(shirt_color(i, k), s.identity.shirt_color) for i, k, s in pairs]),
-        "bottom_color": _share_right([(bottom_color(i, k), s.identity.bottom_color) for i, k, s in pairs]),
+        **_colors_right(figures),
         "background_kind": float(np.mean(judge.kinds(renders.images, renders.masks) == kinds)),
     }
 
 
-def _rounds(profile: Profile, name: str) -> Any:
-    config = BuildConfig(sources=("held-out",), manifest="held-out.parquet", subjects=1, backgrounds=1)
-    return next(stage for stage in recipe(profile, config) if stage.name == name)
+def _batches(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _generated(stage: Any, rows: Sequence[Any]) -> list[Any]:
-    return [row for batch in batches(rows, stage.batch_size) for row in stage.finish(batch, stage.denoise(batch))]
-
-
-def _identity_seed(number: int) -> int:
-    return EVALUATION_SEED + 100_000 + number
-
-
-def _subject(profile: Profile, pose_seed: int, number: int) -> Subject:
-    keypoints = render_seed(pose_seed).keypoints
-    return Subject(
-        source_id=f"{pose_seed:016x}",
-        path="",
-        subject_id=str(number),
-        subject_prompt=sample_scene(_identity_seed(number)).identity.prompt(),
-        subject_negative_prompt=profile.subjects.negative_prompt,
-        keypoints=keypoints.tolist(),
-        control=to_png(draw_pose(keypoints, profile.sources.size, profile.poses.line_width)),
-    )
-
-
-def _variation(profile: Profile, figure_seed: int, background_seed: int) -> Variation:
-    figure, identity = render_seed(figure_seed), sample_scene(figure_seed).identity.prompt()
-    background = sample_scene(background_seed).background.prompt()
-    return replace(
-        _subject(profile, figure_seed, 0).grow(Variation),
-        # one source for all: they may share batches, since each has a subject of its own
-        source_id="held-out",
-        subject_id=str(figure_seed),
-        subject_image=to_png(Image.fromarray(figure.image)),
-        mask=to_png(Image.fromarray(figure.mask.astype(np.uint8) * 255)),
-        background_id=str(background_seed),
-        background_prompt=background,
-        prompt=profile.backgrounds.prompt_template.format(subject=identity, background=background),
-        negative_prompt=profile.backgrounds.negative_prompt,
-    )
-
-
-def _pixels(png: bytes | None) -> np.ndarray:
-    assert png is not None
-    return np.array(from_png(png))
+def _colors_right(figures: Iterable[tuple[np.ndarray, np.ndarray, Identity]]) -> dict[str, float]:
+    """Share of the pictures (with keypoints and who is asked for) that show the right colours, by pixels."""
+    found = [(shirt_color(image, pose), bottom_color(image, pose), who) for image, pose, who in figures]
+    return {
+        "shirt_color": _share_right([(shirt, who.shirt_color) for shirt, _, who in found]),
+        "bottom_color": _share_right([(bottom, who.bottom_color) for _, bottom, who in found]),
+    }
 
 
 def _share_right(pairs: Sequence[tuple[str | None, str]]) -> float:

@@ -16,7 +16,7 @@ MIN_VISIBLE = 6
 
 
 @dataclass(frozen=True)
-class Pairs:
+class TwoPeople:
     """Aligned arrays, one entry a picture.
 
     Attributes:
@@ -34,7 +34,7 @@ class Pairs:
 
 
 def draw_pair(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One picture of two people: image, masks, keypoints as in :class:`Pairs`. A seed always gives the same."""
+    """One picture of two people: image, masks, keypoints as in :class:`TwoPeople`. A seed always gives the same."""
     rng = np.random.default_rng([seed, 2])
     side = SIZE * _FACTOR
     while True:
@@ -70,7 +70,7 @@ def _covered(keypoints: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return (keypoints[:, 2] > 0) & mask[rows, columns]
 
 
-def load_pairs(work_dir: Path, count: int, first_seed: int = 0) -> Pairs:
+def load_pairs(work_dir: Path, count: int, first_seed: int = 0) -> TwoPeople:
     """``count`` pictures from ``first_seed`` on, from the work folder or made now (about 5 ms each)."""
     path = work_dir / f"pairs-{first_seed}-{count}.npz"
     if not path.exists():
@@ -81,4 +81,4 @@ def load_pairs(work_dir: Path, count: int, first_seed: int = 0) -> Pairs:
         np.savez(temporary, images=images, masks=masks, keypoints=keypoints)
         temporary.replace(path)
     with np.load(path) as stored:
-        return Pairs(stored["images"], stored["masks"], stored["keypoints"])
+        return TwoPeople(stored["images"], stored["masks"], stored["keypoints"])

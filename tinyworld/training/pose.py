@@ -15,8 +15,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.imaging.openpose18 import KEYPOINTS, L_SHOULDER, MIRRORED, NECK, NOSE, R_SHOULDER
 from pipeline.tiny.pose_net import (
-    JOINTS,
+    KEYPOINT_CHANNELS,
     PoseMaps,
     PoseNet,
     PoseNetConfig,
@@ -29,7 +30,7 @@ from tinyworld.training.augment import degrade, generator_of, mirror
 from tinyworld.training.autoencoder import cached_decodings, round_trip
 from tinyworld.training.loop import Losses, Recipe, fit
 from tinyworld.training.measure import score_pose
-from tinyworld.training.pairs import Pairs, load_pairs
+from tinyworld.training.pairs import TwoPeople, load_pairs
 from tinyworld.training.renders import EVALUATION_SEED, Renders, load_renders
 
 RECIPE = Recipe(steps=16_000, batch_size=16, learning_rate=3e-3, warmup=300, decay=0.5, mixed_precision=True)
@@ -51,13 +52,13 @@ class Targets(NamedTuple):
     """What :class:`PoseMaps` should be.
 
     Attributes:
-        heat: [B, 19, G, G] in 0..1, exactly 1 in the cell of a joint.
+        heatmaps: [B, 19, G, G] in 0..1, exactly 1 in the cell of a joint.
         care: [B, 19, G, G] 0 around joints that another person hides: neither answer is wrong there.
         offset, centre: [B, 18, 2, G, G].
         near: [B, 18, G, G] 1 where offset and centre count.
     """
 
-    heat: Tensor
+    heatmaps: Tensor
     care: Tensor
     offset: Tensor
     centre: Tensor
@@ -80,28 +81,28 @@ def draw_targets(people: Tensor, grid: int) -> Targets:
     way = points[..., None, None, :2] * grid - cells  # [B, P, 19, G, G, 2]
     bump = torch.exp(-(points[..., None, None, :2].mul(grid).floor() + 0.5 - cells).pow(2).sum(-1) / (2 * _SIGMA**2))
     state = points[..., 2][..., None, None]
-    heat = (bump * (state > 0)).amax(1)
+    heatmaps = (bump * (state > 0)).amax(1)
     care = 1 - (bump * (state < 0)).amax(1).gt(0.1).float()
 
-    distance = way[:, :, :JOINTS].norm(dim=-1) + 1e3 * (state[:, :, :JOINTS] <= 0)
+    distance = way[:, :, :KEYPOINT_CHANNELS].norm(dim=-1) + 1e3 * (state[:, :, :KEYPOINT_CHANNELS] <= 0)
     nearest, person = distance.min(dim=1)  # [B, 18, G, G]: where two people meet, each cell serves the nearer one
     pick = person[:, None, ..., None].expand(-1, 1, -1, -1, -1, 2)
-    offset = way[:, :, :JOINTS].gather(1, pick)[:, 0]
-    to_centre = (middle[:, :, None, None, None] - cells / grid).expand(-1, -1, JOINTS, -1, -1, -1)
+    offset = way[:, :, :KEYPOINT_CHANNELS].gather(1, pick)[:, 0]
+    to_centre = (middle[:, :, None, None, None] - cells / grid).expand(-1, -1, KEYPOINT_CHANNELS, -1, -1, -1)
     centre = to_centre.gather(1, pick)[:, 0]
-    return Targets(heat, care, offset.movedim(-1, 2), centre.movedim(-1, 2), (nearest < _REACH).float())
+    return Targets(heatmaps, care, offset.movedim(-1, 2), centre.movedim(-1, 2), (nearest < _REACH).float())
 
 
 def losses_of(maps: PoseMaps, targets: Targets) -> Losses:
-    """Penalty-reduced focal loss on the heat (as CenterNet's), L1 on the ways."""
+    """Penalty-reduced focal loss on the heatmaps (as CenterNet's), L1 on the ways."""
     maps = PoseMaps(*(part.float() for part in maps))  # in bfloat16 a sure yes has an infinite loss
-    p = maps.heat.sigmoid().clamp(1e-4, 1 - 1e-4)
-    hit = targets.heat.eq(1).float()
-    loss = hit * (1 - p).pow(2) * p.log() + (1 - hit) * (1 - targets.heat).pow(4) * p.pow(2) * (1 - p).log()
+    p = maps.heatmaps.sigmoid().clamp(1e-4, 1 - 1e-4)
+    hit = targets.heatmaps.eq(1).float()
+    loss = hit * (1 - p).pow(2) * p.log() + (1 - hit) * (1 - targets.heatmaps).pow(4) * p.pow(2) * (1 - p).log()
     near = targets.near[:, :, None]
     count = near.sum().clamp(min=1)
     return {
-        "heat": -(loss * targets.care).sum() / hit.sum().clamp(min=1),
+        "heatmaps": -(loss * targets.care).sum() / hit.sum().clamp(min=1),
         "offset": (F.smooth_l1_loss(maps.offset, targets.offset, reduction="none", beta=0.1) * near).sum() / count,
         "centre": 4 * (F.smooth_l1_loss(maps.centre, targets.centre, reduction="none", beta=0.02) * near).sum() / count,
     }
@@ -109,7 +110,7 @@ def losses_of(maps: PoseMaps, targets: Targets) -> Losses:
 
 def is_turned(keypoints: np.ndarray) -> np.ndarray:
     """Which figures [N, 18, 3] are seen from the side or from behind: [N] bool."""
-    nose, neck, right, left = (keypoints[:, joint] for joint in (0, 1, 2, 5))
+    nose, neck, right, left = (keypoints[:, joint] for joint in (NOSE, NECK, R_SHOULDER, L_SHOULDER))
     head = np.linalg.norm((nose - neck)[:, :2], axis=1)
     seen = (nose[:, 2] > 0) & (neck[:, 2] > 0) & (right[:, 2] > 0) & (left[:, 2] > 0)
     return np.asarray(~seen | (left[:, 0] - right[:, 0] < head))
@@ -118,7 +119,7 @@ def is_turned(keypoints: np.ndarray) -> np.ndarray:
 def draw_batch(
     renders: Renders,
     turned: np.ndarray,
-    pairs: Pairs,
+    pairs: TwoPeople,
     count: int,
     rng: np.random.Generator,
     decoded: np.ndarray | None = None,
@@ -130,7 +131,7 @@ def draw_batch(
         decoded: The renders as the autoencoder shows them.
     """
     kinds = rng.choice(3, size=count, p=[1 - PAIR_SHARE - EMPTY_SHARE, PAIR_SHARE, EMPTY_SHARE])
-    images, people = [], np.zeros((count, 2, JOINTS, 3), np.float32)
+    images, people = [], np.zeros((count, 2, KEYPOINTS, 3), np.float32)
     for kind, points in zip(kinds, people, strict=True):
         i = int(rng.integers(len(pairs) if kind == 1 else len(renders)))
         if kind == 0 and len(turned) and rng.random() < TURNED_SHARE:
@@ -179,14 +180,15 @@ def train(
 
     def measure(model: nn.Module) -> str:
         assert isinstance(model, PoseNet)
-        found = score_pose(TinyBody(model), held_out.images, held_out.keypoints)
+        body = TinyBody(model, MIRRORED)
+        found = score_pose(body, held_out.images, held_out.keypoints)
         if seen_through is not None:
-            found["decoded"] = score_pose(TinyBody(model), seen_through, held_out.keypoints)["keypoints_right"]
+            found["decoded"] = score_pose(body, seen_through, held_out.keypoints)["keypoints_right"]
         return " ".join(f"{name} {value:.4f}" for name, value in found.items())
 
     torch.manual_seed(recipe.seed)
     # bfloat16 convolutions are twice as fast in this layout
-    fresh = PoseNet(config) if start is None else load_body(start).model
+    fresh = PoseNet(config) if start is None else load_body(start, MIRRORED).model
     name = "pose" if start is None else "pose-tuned"
     model = fit(name, fresh.to(memory_format=torch.channels_last), losses, recipe, work_dir, measure)
     assert isinstance(model, PoseNet)

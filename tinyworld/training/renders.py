@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.imaging.openpose18 import KEYPOINTS
 from tinyworld.world.background import VARIANTS, Background
 from tinyworld.world.render import Scene, render, sample_scene
 
@@ -74,7 +75,7 @@ def load_renders(work_dir: Path, count: int, first_seed: int = 0, workers: int =
 _SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "images": ((64, 64, 3), np.uint8),
     "masks": ((64, 64), np.bool_),
-    "keypoints": ((18, 3), np.float32),
+    "keypoints": ((KEYPOINTS, 3), np.float32),
     "backgrounds": ((64, 64, 3), np.uint8),
 }
 

@@ -14,11 +14,12 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.imaging.openpose18 import KEYPOINTS
 from pipeline.tiny.sam import SamConfig, new_sam, save_sam
 from tinyworld.training.augment import degrade, generator_of
 from tinyworld.training.loop import Losses, Recipe, fit
 from tinyworld.training.measure import keypoint_box, score_sam
-from tinyworld.training.pairs import Pairs, load_pairs
+from tinyworld.training.pairs import TwoPeople, load_pairs
 from tinyworld.training.renders import EVALUATION_SEED, Renders, load_renders
 
 RECIPE = Recipe(steps=4000, batch_size=16, learning_rate=1e-3, warmup=200, decay=0.5, weight_decay=0.02)
@@ -27,7 +28,7 @@ PAIRS = 8000
 PAIR_SHARE = 0.2
 JITTER = 0.02
 """Standard deviation of the error of a prompt point, in image sides."""
-_MAX_POINTS = 18
+_MAX_POINTS = KEYPOINTS
 _NOT_A_POINT = -1
 
 
@@ -91,7 +92,7 @@ def draw_prompts(
 
 
 def draw_batch(
-    renders: Renders, pairs: Pairs, count: int, rng: np.random.Generator
+    renders: Renders, pairs: TwoPeople, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Degraded pictures [N, 64, 64, 3], the prompted figure's mask [N, 64, 64] and its keypoints [N, 18, 3]."""
     images, masks, keypoints = [], [], []

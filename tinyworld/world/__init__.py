@@ -5,13 +5,10 @@ from .banks import background_bank, subject_bank
 from .export import export
 from .figure import draw_figure
 from .identity import Identity
-from .palette import COLORS
-from .pose import JOINTS, Pose, sample_pose
+from .pose import Pose, sample_pose
 from .render import Render, Scene, render, render_seed, sample_scene
 
 __all__ = [
-    "COLORS",
-    "JOINTS",
     "KINDS",
     "Background",
     "Identity",

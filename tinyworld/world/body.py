@@ -8,13 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.imaging.openpose18 import (
+    KEYPOINTS,
+    L_ANKLE,
+    L_EAR,
+    L_ELBOW,
+    L_EYE,
+    L_HIP,
+    L_KNEE,
+    L_SHOULDER,
+    L_WRIST,
+    NECK,
+    NOSE,
+    R_ANKLE,
+    R_EAR,
+    R_ELBOW,
+    R_EYE,
+    R_HIP,
+    R_KNEE,
+    R_SHOULDER,
+    R_WRIST,
+)
+
 Points = NDArray[np.float64]
 
-NOSE, NECK = 0, 1
-R_SHO, R_ELB, R_WRI, L_SHO, L_ELB, L_WRI = range(2, 8)
-R_HIP, R_KNE, R_ANK, L_HIP, L_KNE, L_ANK = range(8, 14)
-R_EYE, L_EYE, R_EAR, L_EAR = range(14, 18)
-
+ARMS = ((R_SHOULDER, R_ELBOW, R_WRIST), (L_SHOULDER, L_ELBOW, L_WRIST))
+LEGS = ((R_HIP, R_KNEE, R_ANKLE), (L_HIP, L_KNEE, L_ANKLE))
 ARM_MODES = ("down", "hip", "raised", "wave", "cross", "front", "side", "any")
 ARM_ODDS = (0.25, 0.11, 0.11, 0.14, 0.12, 0.1, 0.07, 0.1)
 LEG_MODES = ("stand", "walk", "run", "sit", "squat")
@@ -132,7 +151,7 @@ def _head(rng: np.random.Generator, points: Points, yaw: float, lean: float, siz
     put(R_EAR, -90, 0.9, 0.04 - pitch / 2)
     put(L_EAR, 90, 0.9, 0.04 - pitch / 2)
 
-    present = np.ones(18, dtype=bool)
+    present = np.ones(KEYPOINTS, dtype=bool)
     turn = (yaw + 180) % 360 - 180
     guessed = rng.random() < 0.25  # some detectors report hidden points as well
     if not guessed:
@@ -155,13 +174,13 @@ def sample_body(rng: np.random.Generator) -> Body:
         short = rng.uniform(0.4, 1.0) if rng.random() < 0.25 else 1.0
         return float(length * rng.uniform(0.8, 1.2) * short)
 
-    points = np.zeros((18, 2))
+    points = np.zeros((KEYPOINTS, 2))
     points[NECK] = _down(180 - lean, 0.3 * rng.uniform(0.85, 1.15))
     across = _down(90 - lean * rng.uniform(0.5, 1.2) + rng.normal(0, 5), 1.0)
     half = 0.11 * rng.uniform(0.85, 1.2) * math.cos(math.radians(yaw))
-    points[R_SHO], points[L_SHO] = points[NECK] - across * half, points[NECK] + across * half
-    hip = 0.06 * rng.uniform(0.8, 1.25) * math.cos(math.radians(yaw + rng.normal(0, 14)))
-    tilt = _down(90 - lean * 0.4 + rng.normal(0, 4), hip)
+    points[R_SHOULDER], points[L_SHOULDER] = points[NECK] - across * half, points[NECK] + across * half
+    half_hip = 0.06 * rng.uniform(0.8, 1.25) * math.cos(math.radians(yaw + rng.normal(0, 14)))
+    tilt = _down(90 - lean * 0.4 + rng.normal(0, 4), half_hip)
     points[R_HIP], points[L_HIP] = -tilt, tilt
 
     front = math.copysign(1, math.cos(math.radians(yaw)))
@@ -169,12 +188,12 @@ def sample_body(rng: np.random.Generator) -> Body:
     sides = (-front, front)
     if rng.random() < abs(turn):  # both arms reach where the body faces
         sides = (math.copysign(1, turn), math.copysign(1, turn))
-    for first, side in zip((R_SHO, L_SHO), sides, strict=True):
+    for (shoulder, elbow, wrist), side in zip(ARMS, sides, strict=True):
         a, b, fu, ff = _arm(rng, side)
-        points[first + 1] = points[first] + _down(a - lean, bone(0.165) * fu)
-        points[first + 2] = points[first + 1] + _down(b - lean, bone(0.15) * ff)
-    for first, (a, b, ft, fs) in zip((R_HIP, L_HIP), _legs(rng, yaw), strict=True):
-        points[first + 1] = points[first] + _down(a, bone(0.235) * ft)
-        points[first + 2] = points[first + 1] + _down(b, bone(0.235) * fs)
+        points[elbow] = points[shoulder] + _down(a - lean, bone(0.165) * fu)
+        points[wrist] = points[elbow] + _down(b - lean, bone(0.15) * ff)
+    for (hip, knee, ankle), (a, b, ft, fs) in zip(LEGS, _legs(rng, yaw), strict=True):
+        points[knee] = points[hip] + _down(a, bone(0.235) * ft)
+        points[ankle] = points[knee] + _down(b, bone(0.235) * fs)
     present = _head(rng, points, yaw, lean, size)
     return Body(points, present, size)

@@ -11,19 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .pose import JOINTS
+from pipeline.imaging.openpose18 import COCO_FROM_OPENPOSE, COCO_NAMES, COCO_SKELETON
+
 from .render import Render, render_seed
 
-COCO_NAMES: tuple[str, ...] = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
-    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
-    "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-COCO_FROM_OPENPOSE: tuple[int, ...] = tuple(JOINTS.index(name) for name in COCO_NAMES)
-COCO_SKELETON = [
-    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8],
-    [7, 9], [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
-]  # fmt: skip
 LICENSE_NAME = "CC0-1.0"
 LICENSE_URL = "https://creativecommons.org/publicdomain/zero/1.0/"
 COLUMNS = ("file", "licence_name", "licence_url", "source_url", "changes")

@@ -6,21 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .body import (
-    L_ANK,
-    L_ELB,
+from pipeline.imaging.openpose18 import (
+    L_ANKLE,
+    L_ELBOW,
     L_HIP,
-    L_KNE,
-    L_SHO,
-    L_WRI,
+    L_KNEE,
+    L_SHOULDER,
+    L_WRIST,
     NECK,
-    R_ANK,
-    R_ELB,
+    R_ANKLE,
+    R_ELBOW,
     R_HIP,
-    R_KNE,
-    R_SHO,
-    R_WRI,
+    R_KNEE,
+    R_SHOULDER,
+    R_WRIST,
 )
+
 from .brush import Brush
 from .cloth import paint_pattern
 from .head import Head
@@ -46,7 +47,7 @@ def draw_figure(
     Args:
         canvas: Square RGB picture, drawn on in place.
         mask: "L" picture of the same size, drawn on in place.
-        keypoints: [18, 3] OpenPose order, x and y in image sides, confidence > 0 = there.
+        keypoints: [18, 3] OpenPose order, x and y in image sides, confidence > 0 = visible.
             Coordinates outside 0..1 are welcome; limbs whose end is missing are carried on
             if they leave the picture, and left out otherwise.
         identity: Looks of the figure.
@@ -83,7 +84,7 @@ def _legs(b: Brush, s: Skeleton, kind: str, girth: float, skin: RGB, cloth: RGB,
     thigh, knee, ankle = 0.165 * t * g, 0.125 * t * g, 0.09 * t * g
     hips = (p[R_HIP], p[L_HIP], thigh, thigh, cloth)
     b.limb([hips])
-    for hip, kn, an in ((L_HIP, L_KNE, L_ANK), (R_HIP, R_KNE, R_ANK)):
+    for hip, kn, an in ((L_HIP, L_KNEE, L_ANKLE), (R_HIP, R_KNEE, R_ANKLE)):
         if not ok[kn]:
             continue
         bones = [(p[hip], p[kn], thigh, knee, skin if kind == "skirt" else cloth)]
@@ -107,10 +108,10 @@ def _across(s: Skeleton, a: int, b: int) -> Points:
 def _trunk(s: Skeleton, girth: float, waist: float) -> Points:
     """Outline of the shirt without sleeves, [n, 2] pixels."""
     t = s.torso
-    us, uh = _across(s, R_SHO, L_SHO), _across(s, R_HIP, L_HIP)
-    top = (s.p[R_SHO] + s.p[L_SHO]) / 2
+    us, uh = _across(s, R_SHOULDER, L_SHOULDER), _across(s, R_HIP, L_HIP)
+    top = (s.p[R_SHOULDER] + s.p[L_SHOULDER]) / 2
     hip = (s.p[R_HIP] + s.p[L_HIP]) / 2 + s.down * 0.06 * t
-    hs = max(length(s.p[R_SHO] - s.p[L_SHO]) / 2, 0.2 * t) + 0.07 * t * girth
+    hs = max(length(s.p[R_SHOULDER] - s.p[L_SHOULDER]) / 2, 0.2 * t) + 0.07 * t * girth
     hh = max(length(s.p[R_HIP] - s.p[L_HIP]) / 2, 0.17 * t) + 0.1 * t * girth
     mid, um = top * 0.42 + hip * 0.58, unit(us + uh)
     hm = (hs + hh) / 2 * waist
@@ -131,7 +132,7 @@ def _skirt(s: Skeleton, girth: float) -> Points:
     hip = (p[R_HIP] + p[L_HIP]) / 2
     half = max(length(p[R_HIP] - p[L_HIP]) / 2, 0.17 * t) + 0.12 * t * girth
     knees = []
-    for h, k in ((R_HIP, R_KNE), (L_HIP, L_KNE)):
+    for h, k in ((R_HIP, R_KNEE), (L_HIP, L_KNEE)):
         end = p[k] if s.ok[k] else p[h] + s.down * 0.78 * t
         knees.append(p[h] + 0.85 * (end - p[h]))
     knees.sort(key=lambda q: float(np.dot(q, u)))
@@ -146,7 +147,7 @@ def _arms(b: Brush, s: Skeleton, girth: float, skin: RGB, shirt: RGB) -> None:
     t, p, ok = s.torso, s.p, s.ok
     g = 0.45 + 0.55 * girth
     upper, elbow, wrist = 0.13 * t * g, 0.1 * t * g, 0.075 * t * g
-    for sho, elb, wri in ((L_SHO, L_ELB, L_WRI), (R_SHO, R_ELB, R_WRI)):
+    for sho, elb, wri in ((L_SHOULDER, L_ELBOW, L_WRIST), (R_SHOULDER, R_ELBOW, R_WRIST)):
         if not ok[elb]:
             continue
         b.limb([(p[sho], p[elb], upper, elbow, shirt)])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import L_EAR, L_EYE, NOSE, R_EAR, R_EYE
+from pipeline.imaging.openpose18 import L_EAR, L_EYE, NOSE, R_EAR, R_EYE
+
 from .brush import CIRCLE, Brush
 from .palette import RGB, darker, mix
 from .skeleton import Skeleton

@@ -13,7 +13,7 @@ from .palette import RGB
 
 
 @dataclass
-class Sheet:
+class LitCanvas:
     """A canvas in image sides (0..1) whose colours pass through ``light``."""
 
     draw: ImageDraw.ImageDraw
@@ -36,7 +36,7 @@ class Sheet:
         self.draw.ellipse(box, fill=color if raw else self.light(color))
 
 
-def _beach(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _beach(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     sea, sand = float(rng.uniform(0.36, 0.44)), float(rng.uniform(0.6, 0.68))
     s.box(0, sea, 1, 1, (26, 118, 196))
     s.box(0, (sea + sand) / 2, 1, sand, (44, 160, 214))
@@ -60,7 +60,7 @@ def _beach(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
         s.poly([(flip(u), v) for u, v in leaf], (32, 134, 58))
 
 
-def _forest(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _forest(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     ground = float(rng.uniform(0.72, 0.8))
     s.box(0, 0.3, 1, 1, (96, 156, 92))
     s.box(0, ground, 1, 1, (66, 122, 52))
@@ -74,7 +74,7 @@ def _forest(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
         s.disc(x, y, 0.17, (28, 98, 44) if k % 2 else (42, 122, 54), ry=0.19)
 
 
-def _mountains(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _mountains(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     base = float(rng.uniform(0.72, 0.78))
     shift = float(rng.uniform(-0.06, 0.06))
     for x, y, w, color in (
@@ -101,7 +101,7 @@ def _mountains(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> No
     s.disc(0.2 if left else 0.8, base + 0.04, 0.45, (98, 168, 76), ry=0.08)
 
 
-def _city(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _city(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     walls: tuple[RGB, ...] = (
         (96, 112, 140),
         (150, 108, 96),
@@ -129,7 +129,7 @@ def _city(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
         s.box(0.05 + 0.28 * k, road + 0.075, 0.17 + 0.28 * k, road + 0.115, (240, 240, 232))
 
 
-def _snow(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _snow(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     ground = float(rng.uniform(0.62, 0.7))
     if light == "by day":
         s.box(0, 0, 1, ground + 0.1, (164, 194, 222))
@@ -155,7 +155,7 @@ def _snow(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
         s.disc(x, y, 0.024, (252, 254, 255), raw=True)
 
 
-def _desert(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _desert(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     dune = float(rng.uniform(0.5, 0.58))
     if light == "by day":
         s.box(0, 0, 1, dune + 0.1, (252, 224, 172))
@@ -175,7 +175,7 @@ def _desert(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
             s.disc(a, b - 0.4 * h, 0.03, g)
 
 
-def _bricks(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
+def _bricks(s: LitCanvas, rng: np.random.Generator, left: bool, light: str) -> None:
     top = float(rng.uniform(0.1, 0.14))
     s.box(0, top, 1, 1, (222, 208, 192))
     kerb = float(rng.uniform(0.82, 0.87))
@@ -191,7 +191,7 @@ def _bricks(s: Sheet, rng: np.random.Generator, left: bool, light: str) -> None:
     s.box(0, kerb, 1, kerb + 0.04, (196, 196, 192))
 
 
-PAINTERS: dict[str, Callable[[Sheet, np.random.Generator, bool, str], None]] = {
+PAINTERS: dict[str, Callable[[LitCanvas, np.random.Generator, bool, str], None]] = {
     "beach": _beach,
     "forest": _forest,
     "mountains": _mountains,

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import L_KNE, L_SHO, NECK, R_KNE, R_SHO, Body, sample_body
+from pipeline.imaging.openpose18 import HEAD, KEYPOINTS, L_KNEE, L_SHOULDER, NECK, R_KNEE, R_SHOULDER
 
-JOINTS: tuple[str, ...] = (
-    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
-    "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip",
-    "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear",
-)  # fmt: skip
+from .body import Body, sample_body
+
 FRAMINGS = ("whole", "knees", "upper")
 FRAMING_ODDS = (0.6, 0.15, 0.25)
 MIN_VISIBLE = 6
@@ -37,14 +34,14 @@ class Pose:
     def from_full(cls, full: NDArray[np.floating], present: NDArray[np.bool_]) -> Pose:
         """Cut a skeleton ([18, 2], image sides) to what the picture shows."""
         inside = present & ((full >= 0) & (full < 1)).all(axis=1)
-        keypoints = np.zeros((18, 3), dtype=np.float32)
+        keypoints = np.zeros((KEYPOINTS, 3), dtype=np.float32)
         keypoints[inside, :2] = full[inside]
         keypoints[inside, 2] = 1
         return cls(full.astype(np.float32), present.astype(bool), keypoints)
 
     @classmethod
     def from_keypoints(cls, keypoints: NDArray[np.floating]) -> Pose:
-        """Take somebody's keypoints [18, 3] (x, y in image sides, confidence > 0 = there)."""
+        """Take somebody's keypoints [18, 3] (x, y in image sides, confidence > 0 = visible)."""
         points = np.asarray(keypoints, dtype=np.float32)
         return cls.from_full(points[:, :2], points[:, 2] > 0)
 
@@ -65,7 +62,7 @@ def _fit(rng: np.random.Generator, low: float, high: float, margin: float) -> fl
 def _place(rng: np.random.Generator, body: Body) -> NDArray[np.float64]:
     """Scale and shift a body ([18, 2], body heights) into the picture (image sides)."""
     p = body.points
-    head = p[[0, 14, 15, 16, 17]].mean(axis=0)
+    head = p[list(HEAD)].mean(axis=0)
     low = np.minimum(p.min(axis=0), head - 0.6 * body.head)
     high = np.maximum(p.max(axis=0), head + 0.4 * body.head)
     low[0], high[0] = low[0] - 0.03, high[0] + 0.03
@@ -81,7 +78,7 @@ def _place(rng: np.random.Generator, body: Body) -> NDArray[np.float64]:
             dy = 1 - (high[1] - rng.uniform(0.05, 0.14)) * scale
     else:
         top = rng.uniform(0.0, 0.22) if rng.random() < 0.85 else rng.uniform(-0.12, 0.3)
-        knees = p[[R_KNE, L_KNE], 1].mean()
+        knees = p[[R_KNEE, L_KNEE], 1].mean()
         cut = knees + rng.uniform(-0.05, 0.08) if framing == "knees" else rng.uniform(-0.14, 0.1)
         span = max(cut - low[1], 0.5 if framing == "knees" else 0.28)
         scale = min((1 - top) / span, 0.35 / (body.head * rng.uniform(1.0, 1.5)))
@@ -97,5 +94,5 @@ def sample_pose(rng: np.random.Generator) -> Pose:
         body = sample_body(rng)
         pose = Pose.from_full(_place(rng, body), body.present)
         seen = pose.keypoints[:, 2] > 0
-        if seen.sum() >= MIN_VISIBLE and seen[NECK] and (seen[R_SHO] or seen[L_SHO]):
+        if seen.sum() >= MIN_VISIBLE and seen[NECK] and (seen[R_SHOULDER] or seen[L_SHOULDER]):
             return pose

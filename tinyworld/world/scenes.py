@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .landscape import PAINTERS, Sheet
+from .landscape import PAINTERS, LitCanvas
 from .palette import COLORS, RGB, clip, jitter, mix
 from .patterns import fade
 
@@ -37,37 +37,37 @@ def draw_scene(kind: str, variant: str, rng: np.random.Generator, size: int) -> 
     shift = float(rng.uniform(0.95, 1.05))
     top, bottom = SKIES[variant]
     image = fade(clip((top[0] * shift, top[1] * shift, top[2])), bottom, size)
-    sheet = Sheet(ImageDraw.Draw(image), size, lambda color: lit(color, variant))
+    canvas = LitCanvas(ImageDraw.Draw(image), size, lambda color: lit(color, variant))
     left = bool(rng.random() < 0.5)
     if kind != "brick wall":
-        _sun(sheet, variant, left, rng)
-    PAINTERS[kind](sheet, rng, left, variant)
+        _sun(canvas, variant, left, rng)
+    PAINTERS[kind](canvas, rng, left, variant)
     return image
 
 
-def _sun(sheet: Sheet, light: str, left: bool, rng: np.random.Generator) -> None:
+def _sun(canvas: LitCanvas, light: str, left: bool, rng: np.random.Generator) -> None:
     """Sun or moon, on the side where the tall things are not."""
     x = float(rng.uniform(0.1, 0.22))
     x = 1 - x if left else x
     y, r = float(rng.uniform(0.1, 0.18)), 0.075
     if light == "by day":
-        sheet.disc(x, y, r, (255, 232, 96), raw=True)
+        canvas.disc(x, y, r, (255, 232, 96), raw=True)
     elif light == "at sunset":
-        sheet.disc(x, y + 0.14, 0.11, (255, 214, 92), raw=True)
+        canvas.disc(x, y + 0.14, 0.11, (255, 214, 92), raw=True)
     elif light == "at night":
-        sheet.disc(x, y, r, (238, 238, 220), raw=True)
+        canvas.disc(x, y, r, (238, 238, 220), raw=True)
 
 
 def _room(color: str, rng: np.random.Generator, size: int) -> Image.Image:
     """A wall in ``color`` with a window, a picture and a lamp above a wooden floor."""
     wall = jitter(mix(COLORS[color], (255, 255, 255), 0.35), rng)
     image = Image.new("RGB", (size, size), wall)
-    sheet = Sheet(ImageDraw.Draw(image), size, lambda c: c)
+    canvas = LitCanvas(ImageDraw.Draw(image), size, lambda c: c)
     floor = float(rng.uniform(0.72, 0.8))
-    sheet.box(0, floor, 1, 1, (168, 112, 66))
+    canvas.box(0, floor, 1, 1, (168, 112, 66))
     for k in range(7):
         x = -0.3 + 0.26 * k
-        sheet.poly(
+        canvas.poly(
             [
                 (0.5 + (x - 0.5) * 0.8, floor),
                 (x, 1),
@@ -76,17 +76,17 @@ def _room(color: str, rng: np.random.Generator, size: int) -> Image.Image:
             ],
             (132, 84, 46),
         )
-    sheet.box(0, floor - 0.05, 1, floor, (246, 242, 234))
+    canvas.box(0, floor - 0.05, 1, floor, (246, 242, 234))
     left = bool(rng.random() < 0.5)
     w = 0.02 + float(rng.uniform(0, 0.04))
     wx, px = (w, 0.72 - w) if left else (0.68 - w, w + 0.02)
     y = float(rng.uniform(0.07, 0.14))
-    sheet.box(wx, y, wx + 0.31, y + 0.4, (250, 250, 250))
+    canvas.box(wx, y, wx + 0.31, y + 0.4, (250, 250, 250))
     for i in (0, 1):
         for j in (0, 1):
             a, b = wx + 0.035 + 0.13 * i, y + 0.035 + 0.175 * j
-            sheet.box(a, b, a + 0.11, b + 0.155, (128, 200, 244))
-    sheet.box(px, y + 0.03, px + 0.25, y + 0.27, (92, 58, 34))
-    sheet.box(px + 0.035, y + 0.065, px + 0.215, y + 0.235, (244, 234, 206))
-    sheet.poly([(px + 0.05, y + 0.22), (px + 0.12, y + 0.1), (px + 0.2, y + 0.22)], (70, 130, 90))
+            canvas.box(a, b, a + 0.11, b + 0.155, (128, 200, 244))
+    canvas.box(px, y + 0.03, px + 0.25, y + 0.27, (92, 58, 34))
+    canvas.box(px + 0.035, y + 0.065, px + 0.215, y + 0.235, (244, 234, 206))
+    canvas.poly([(px + 0.05, y + 0.22), (px + 0.12, y + 0.1), (px + 0.2, y + 0.22)], (70, 130, 90))
     return image

@@ -8,29 +8,29 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import (
-    L_ANK,
+from pipeline.imaging.openpose18 import (
+    HEAD,
+    L_ANKLE,
     L_EAR,
-    L_ELB,
+    L_ELBOW,
     L_EYE,
     L_HIP,
-    L_KNE,
-    L_SHO,
-    L_WRI,
+    L_KNEE,
+    L_SHOULDER,
+    L_WRIST,
     NECK,
     NOSE,
-    R_ANK,
+    R_ANKLE,
     R_EAR,
-    R_ELB,
+    R_ELBOW,
     R_EYE,
     R_HIP,
-    R_KNE,
-    R_SHO,
-    R_WRI,
+    R_KNEE,
+    R_SHOULDER,
+    R_WRIST,
 )
 
 Points = NDArray[np.float64]
-HEAD_POINTS = [NOSE, R_EYE, L_EYE, R_EAR, L_EAR]
 
 
 def length(v: Points) -> float:
@@ -96,46 +96,46 @@ class Skeleton:
 
     def _trunk(self) -> None:
         p, ok = self.p, self.ok
-        sho = [j for j in (R_SHO, L_SHO) if ok[j]]
+        sho = [j for j in (R_SHOULDER, L_SHOULDER) if ok[j]]
         if not ok[NECK]:
-            known = sho or [j for j in HEAD_POINTS if ok[j]] or [int(j) for j in np.flatnonzero(ok)]
+            known = sho or [j for j in HEAD if ok[j]] or [int(j) for j in np.flatnonzero(ok)]
             self._set(NECK, p[known].mean(axis=0) if known else np.full(2, self.size / 2))
-        for a, b in ((R_SHO, L_SHO), (L_SHO, R_SHO)):
+        for a, b in ((R_SHOULDER, L_SHOULDER), (L_SHOULDER, R_SHOULDER)):
             if not ok[a] and ok[b]:
                 self._set(a, 2 * p[NECK] - p[b])
-        width = length(p[L_SHO] - p[R_SHO]) if self._pair(R_SHO, L_SHO) else 0.0
-        faces = [length(p[j] - p[NECK]) for j in HEAD_POINTS if ok[j]]
+        width = length(p[L_SHOULDER] - p[R_SHOULDER]) if self._pair(R_SHOULDER, L_SHOULDER) else 0.0
+        faces = [length(p[j] - p[NECK]) for j in HEAD if ok[j]]
         guess = max([1.3 * width, 2.1 * max(faces, default=0.0)]) or 0.3 * self.size
         for a, b, side in ((R_HIP, L_HIP, -1), (L_HIP, R_HIP, 1)):
             if not ok[a] and ok[b]:
                 self._set(a, p[b] + 0.3 * side * np.array([width, 0.0]))
         if not self._pair(R_HIP, L_HIP):
-            across = unit(p[L_SHO] - p[R_SHO]) if width > 0.2 * guess else np.array([1.0, 0.0])
+            across = unit(p[L_SHOULDER] - p[R_SHOULDER]) if width > 0.2 * guess else np.array([1.0, 0.0])
             below = np.array([-across[1], across[0]])
             below = below if below[1] >= 0 else -below
-            if not ok[R_SHO]:
-                self._set(R_SHO, p[NECK] - 0.36 * guess * across)
-                self._set(L_SHO, p[NECK] + 0.36 * guess * across)
-            self._set(R_HIP, p[NECK] + below * guess + 0.55 * (p[R_SHO] - p[NECK]))
-            self._set(L_HIP, p[NECK] + below * guess + 0.55 * (p[L_SHO] - p[NECK]))
-        elif not ok[R_SHO]:
-            self._set(R_SHO, p[NECK] + 1.6 * (p[R_HIP] - p[L_HIP]) / 2)
-            self._set(L_SHO, p[NECK] + 1.6 * (p[L_HIP] - p[R_HIP]) / 2)
+            if not ok[R_SHOULDER]:
+                self._set(R_SHOULDER, p[NECK] - 0.36 * guess * across)
+                self._set(L_SHOULDER, p[NECK] + 0.36 * guess * across)
+            self._set(R_HIP, p[NECK] + below * guess + 0.55 * (p[R_SHOULDER] - p[NECK]))
+            self._set(L_HIP, p[NECK] + below * guess + 0.55 * (p[L_SHOULDER] - p[NECK]))
+        elif not ok[R_SHOULDER]:
+            self._set(R_SHOULDER, p[NECK] + 1.6 * (p[R_HIP] - p[L_HIP]) / 2)
+            self._set(L_SHOULDER, p[NECK] + 1.6 * (p[L_HIP] - p[R_HIP]) / 2)
         spine = (p[R_HIP] + p[L_HIP]) / 2 - p[NECK]
-        width = length(p[L_SHO] - p[R_SHO])
+        width = length(p[L_SHOULDER] - p[R_SHOULDER])
         self.torso = max(length(spine), 1.1 * width, 0.06 * self.size)
         self.down = unit(spine) if length(spine) > 0.2 * width else np.array([0.0, 1.0])
         self.right = np.array([self.down[1], -self.down[0]])
-        self.back = bool(np.dot(p[L_SHO] - p[R_SHO], self.right) < -0.15 * self.torso)
+        self.back = bool(np.dot(p[L_SHOULDER] - p[R_SHOULDER], self.right) < -0.15 * self.torso)
 
     def _limbs(self) -> None:
         """Carry a limb on where its end is missing because it leaves the picture."""
         side = -1.0 if not self.back else 1.0
         for chain, lengths, s in (
-            ((R_SHO, R_ELB, R_WRI), (0.55, 0.5), side),
-            ((L_SHO, L_ELB, L_WRI), (0.55, 0.5), -side),
-            ((R_HIP, R_KNE, R_ANK), (0.78, 0.78), 0.2 * side),
-            ((L_HIP, L_KNE, L_ANK), (0.78, 0.78), -0.2 * side),
+            ((R_SHOULDER, R_ELBOW, R_WRIST), (0.55, 0.5), side),
+            ((L_SHOULDER, L_ELBOW, L_WRIST), (0.55, 0.5), -side),
+            ((R_HIP, R_KNEE, R_ANKLE), (0.78, 0.78), 0.2 * side),
+            ((L_HIP, L_KNEE, L_ANKLE), (0.78, 0.78), -0.2 * side),
         ):
             way = unit(self.down + 0.45 * s * self.right)
             if self._pair(chain[0], chain[2]) and not self.ok[chain[1]]:
@@ -167,7 +167,7 @@ class Skeleton:
             sizes.append(length(p[R_EYE] - p[L_EYE]) / 0.28)
         if ok[NOSE]:
             sizes += [length(p[NOSE] - p[e]) / 0.52 for e in (R_EAR, L_EAR) if ok[e]]
-        known = [j for j in HEAD_POINTS if ok[j]]
+        known = [j for j in HEAD if ok[j]]
         if known:
             sizes.append(length(p[known].mean(axis=0) - p[NECK]) / 1.0)
         self.head = min(max(sizes), 0.95 * t)

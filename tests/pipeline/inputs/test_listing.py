@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -31,7 +32,7 @@ def _paths(*sources: str | Path, limit: int | None = None) -> list[str]:
 def test_a_folder_with_its_subfolders_sorted(tmp_path: Path) -> None:
     names = ["b.png", "a/z.JPG", "a/c.webp", "é.gif", "B.jpeg", "notes.txt", ".hidden.png", ".git/x.png", "a/mask.tif"]
     _touch(tmp_path, *random.Random(0).sample(names, len(names)))
-    assert _paths(tmp_path) == ["B.jpeg", "a/c.webp", "a/z.JPG", "b.png", "é.gif"]
+    assert _paths(tmp_path) == ["B.jpeg", "a/c.webp", "a/mask.tif", "a/z.JPG", "b.png", "é.gif"]
     assert _paths(f"{tmp_path}/", limit=2) == ["B.jpeg", "a/c.webp"]
     assert all(Path(row.location).read_bytes() == row.path.encode() for row in list_sources([str(tmp_path)]))
 
@@ -44,7 +45,7 @@ def test_globs_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert _paths(tmp_path / "[x].png") == ["[x].png"]
     monkeypatch.chdir(tmp_path)
     assert _paths("a?.png") == ["a1.png", "a2.png"]
-    assert _paths(".") == ["[x].png", "a1.png", "a2.png", "b.png"]
+    assert _paths(".") == ["[x].png", "a1.png", "a2.png", "b.png", "odd.bmp"]
 
 
 def test_a_file_named_twice_is_one_source(tmp_path: Path) -> None:
@@ -180,3 +181,151 @@ def test_a_shards_digest_follows_the_files_not_their_folder(tmp_path: Path) -> N
     os.utime(tmp_path / "two" / "a.png", (1, 1))
     (three,) = plan.shards(list_sources([str(tmp_path / "two")]), 9)
     assert three.digest != two.digest
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records]
+
+
+def test_what_is_left_out_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "a.png", "a.txt", "b.txt", "notes.md", ".hidden.png", ".git/x.png", ".git/y.png", "deep/Thumbs.db")
+    (tmp_path / "LICENSES.csv").write_text("file\na.png\n")
+    assert _paths(tmp_path) == ["a.png"]
+    assert _told(caplog) == [f"sources: {tmp_path}: left out: 6 (.txt 2, hidden 2, .db 1, .md 1)"]
+    _paths(tmp_path)
+    assert len(caplog.records) == 1, "once, however often the listing is made"
+
+
+def test_pictures_of_other_formats_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["a.heic", "b.AVIF", "c.TIFF", "d.bmp", "e.jp2", "f", "g.nef", "h.svg"]
+    assert _paths(_touch(tmp_path, *names)) == ["a.heic", "b.AVIF", "c.TIFF", "d.bmp", "e.jp2", "f", "g.nef", "h.svg"]
+    assert _told(caplog) == []
+
+
+def test_what_a_glob_matches_besides_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "a.png", "a.txt", "ab/c.png")
+    assert _paths(tmp_path / "a*") == ["a.png"]
+    assert _told(caplog) == [f"sources: {tmp_path}/a*: left out: 2 (.txt 1, folders 1)"]
+
+
+def test_a_folder_with_nothing_to_build_from_says_what_it_has(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.txt", "b.mov")
+    with pytest.raises(UserError, match=r"no images in .*; left out: 2 \(\.mov 1, \.txt 1\)"):
+        _paths(tmp_path)
+
+
+@pytest.mark.timeout(60)
+def test_links_are_followed_and_loops_are_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "in/a.png", "in/sub/b.png", "outside/c.png", "outside/deep/d.png")
+    for name, target in {
+        "in/linked": "../outside",
+        "in/sub/loop": "..",
+        "in/up": "../..",
+        "in/again": "sub",
+        "in/one.png": "../outside/c.png",
+        "in/gone.png": "nowhere.png",
+        "in/circle.png": "circle.png",
+        "in/gone": "nowhere",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    assert _paths(tmp_path / "in") == [
+        "a.png", "circle.png", "gone.png", "linked/c.png", "linked/deep/d.png", "one.png", "sub/b.png"
+    ]  # fmt: skip
+    assert _told(caplog) == [
+        f"sources: {tmp_path}/in: left out: 4 (link to a folder that is there already or above 3, link to nothing 1)"
+    ]
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_listed_if_its_name_says_picture(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _touch(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    os.mkfifo(tmp_path / "pipe")
+    assert _paths(tmp_path) == _paths(tmp_path / "*") == ["a.png", "b.png"]
+    assert _told(caplog) == [f"sources: {place}: left out: 1 (FIFO 1)" for place in (tmp_path, f"{tmp_path}/*")]
+    with pytest.raises(UserError, match=r"pipe': a FIFO"):
+        _paths(tmp_path / "pipe")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["LICENSES.csv", "poses.json", "list.txt", "table.csv", "table.parquet"])
+def test_only_regular_files_are_opened(tmp_path: Path, name: str) -> None:
+    _touch(tmp_path, "in/a.png")
+    os.mkfifo(tmp_path / "in" / name)
+    given = tmp_path / "in" / name if name[:4] in ("list", "tabl") else tmp_path / "in"
+    with pytest.raises(UserError, match="a FIFO") as told:
+        list_sources([str(given)], poses=str(tmp_path / "in" / name) if name == "poses.json" else None)
+    assert name in str(told.value)
+
+
+def test_a_name_that_begins_with_a_hash_or_a_blank(tmp_path: Path) -> None:
+    names = ["#1 portrait.png", " lead.png", "a,b.png", "plain.png", "tail.png "]
+    _touch(tmp_path, *names)
+    lines = ["# comment", "#1 portrait.png", " lead.png", "a,b.png", " plain.png", "tail.png "]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    assert _paths(tmp_path / "list.txt") == sorted(names)
+    (tmp_path / "table.csv").write_text('path\n"a,b.png"\n lead.png\n#1 portrait.png\n plain.png \ntail.png \n')
+    assert _paths(tmp_path / "table.csv") == sorted(names)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lists_and_tables_of_other_systems(tmp_path: Path, encoding: str, end: str) -> None:
+    _touch(tmp_path, "é.png", "b.png")
+    for name, lines in {
+        "list.txt": ["é.png", "b.png"],
+        "table.csv": ["Path,license", "é.png,CC0", "b.png,CC0"],
+    }.items():
+        (tmp_path / name).write_bytes(end.join([*lines, ""]).encode(encoding))
+        rows = list_sources([str(tmp_path / name)])
+        assert [row.path for row in rows] == ["b.png", "é.png"]
+        assert all(os.path.exists(row.location) for row in rows)
+
+
+def test_two_lists_that_name_equal_paths_keep_both(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        _touch(tmp_path / folder, "a.png")
+        (tmp_path / folder / "list.txt").write_text("a.png\n")
+    rows = list_sources([str(tmp_path / "one" / "list.txt"), str(tmp_path / "two" / "list.txt")])
+    assert [row.path for row in rows] == [f"{tmp_path}/{folder}/a.png" for folder in ("one", "two")]
+
+
+def test_an_odd_line_spoils_only_itself(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "folder/b.png")
+    (tmp_path / "list.txt").write_text("a.png\nnosuch://host/b.png\nfolder\nnul\0.png\n" + "x" * 5000 + ".png\n")
+    rows = list_sources([str(tmp_path / "list.txt")])
+    assert len(rows) == 5
+    assert "a.png" in [row.path for row in rows]
+
+
+@pytest.mark.parametrize("through", ["folder", "list", "glob"])
+def test_a_limit_looks_at_no_more_than_it_keeps(tmp_path: Path, through: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{n:04d}.png" for n in range(1000)]
+    _touch(tmp_path / "in", *names)
+    (tmp_path / "in" / "list.txt").write_text("\n".join(names))
+    given = {"folder": "in", "list": "in/list.txt", "glob": "in/*.png"}[through]
+    looks = []
+    for name in ("stat", "lstat"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, *a, real=real, **k: (looks.append(path), real(path, *a, **k))[1])
+    assert _paths(tmp_path / given, limit=1) == ["0000.png"]
+    looked_at = {str(path) for path in looks if str(path).endswith(".png") and "*" not in str(path)}
+    assert len(looked_at) <= 1
+
+
+def test_poses_are_told_their_entries_before_anything_is_opened(tmp_path: Path) -> None:
+    _touch(tmp_path, "in/a.png", "in/b.png")
+    poses = tmp_path / "in" / "poses.json"
+    poses.write_text('{"images": [{"id": 1, "file_name": "images/b.png"}], "annotations": []}')
+    rows = list_sources([str(tmp_path / "in")], poses=str(poses))
+    assert {row.path: row.pose_entry for row in rows} == {"a.png": None, "b.png": "images/b.png"}
+    poses.write_text('{"images": [{"id": 1, "file_name": "images/c.png"}], "annotations": []}')
+    with pytest.raises(UserError, match=r"names e\.g\. 'images/c\.png', the sources are e\.g\. 'a\.png'"):
+        list_sources([str(tmp_path / "in")], poses=str(poses))
+
+
+def test_what_an_object_store_leaves_out_is_told(s3: str, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("in/a.png", "in/readme.md", "in/.hidden.png", "in/.cache/b.png"):
+        store.write_bytes(f"{s3}/{name}", name.encode())
+    assert _paths(f"{s3}/in") == ["a.png"]
+    assert _told(caplog) == [f"sources: {s3}/in: left out: 3 (hidden 2, .md 1)"]

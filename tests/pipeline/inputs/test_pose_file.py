@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.config import UserError
 from pipeline.imaging.keypoints import openpose_from_coco
+from pipeline.inputs.matching import match
 from pipeline.inputs.pose_file import read_pose_file
 
 
@@ -38,11 +39,15 @@ def write(path: Path, **changes: Any) -> str:
 
 def test_a_pose_file_is_found_by_path_then_by_name(tmp_path: Path) -> None:
     poses = read_pose_file(write(tmp_path / "poses.json"))
-    (bare,) = poses.poses("elsewhere/a.jpg", 100, 200)
+    paths = ["elsewhere/a.jpg", "sub/a.jpg", "empty.jpg", "unknown.jpg"]
+    entry_of = match(poses, [(path, f"/photos/{path}") for path in paths])
+    (bare,) = poses.poses(entry_of["elsewhere/a.jpg"], 100, 200)
     assert bare.tolist() == openpose_from_coco(coco_points()).tolist()
-    (exact,) = poses.poses("sub/a.jpg", 100, 200)
+    (exact,) = poses.poses(entry_of["sub/a.jpg"], 100, 200)
     assert exact.tolist() == openpose_from_coco(coco_points() * (2, 2, 1)).tolist()
     assert poses.poses("empty.jpg", 10, 10) == poses.poses("unknown.jpg", 10, 10) == []
+    assert entry_of["empty.jpg"] == "empty.jpg"
+    assert "unknown.jpg" not in entry_of
 
 
 def test_a_resized_picture_takes_its_poses_along(tmp_path: Path) -> None:

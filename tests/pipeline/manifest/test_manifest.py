@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from toy_stages import SIZE, ToySubjects, ToyVariations, build, recipe, write_pictures
 
 from pipeline import ids, store
-from pipeline.config import UserError
+from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.digest import RowsDigest
-from pipeline.manifest.parts import part_path, stem_of
+from pipeline.manifest.parts import part_path
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import FOOTER, REJECTED_SCHEMA, ROW_GROUP, SCHEMA
 from pipeline.manifest.validate.manifest import validate
@@ -211,7 +211,7 @@ def test_large_manifests_become_folders(
     assert parts.paths == [part_path(path, number) for number in range(len(parts.paths))]
     assert not store.exists(path), "the single file of before is still there"
     manifest = Manifest(path)
-    assert Manifest(stem_of(path)).paths == manifest.paths == parts.paths
+    assert Manifest(manifest_stem(path)).paths == manifest.paths == parts.paths
     assert manifest.digest == parts.digest == built.digest
     assert manifest.rows == built.rows
     assert _rows(manifest) == _rows(built)
@@ -223,7 +223,7 @@ def test_large_manifests_become_folders(
         f"manifest {path}: parts are missing or of different builds; build it again"
     ]
     again = build(sources, path, work, recipe(**REJECTING)).written
-    assert store.list_files(stem_of(path)) == []
+    assert store.list_files(manifest_stem(path)) == []
     assert Manifest(path).digest == again.digest == built.digest
     if where == "disk":
         assert sorted(os.listdir(tmp_path / "out")) == ["v1.parquet", "v1.rejected.parquet"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pipeline.config import UserError, build_config
 from pipeline.manifest.finish import build_manifest, finish, written
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.validate.manifest import validate
+from pipeline.records import Reason, Source
 from pipeline.runner import events
 from pipeline.runner.build import Build, last_config, open_build
 from pipeline.runner.engine import Chain, through
@@ -240,3 +242,35 @@ def test_a_cancelled_build_goes_on_where_it_was(folder: Path) -> None:
     variations = stages[2]
     assert isinstance(variations, ToyVariations)
     assert len(variations.calls) == 36
+
+
+def _pose_file(folder: Path, *names: str) -> str:
+    images = [{"id": name, "file_name": name} for name in names]
+    (folder / "poses.json").write_text(json.dumps({"images": images, "annotations": []}))
+    return str(folder / "poses.json")
+
+
+def test_a_pose_file_that_speaks_of_no_source_stops_before_anything_is_read(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"has no entry for any source: it names e\.g\. 'x\.png'"):
+        opened(folder, poses=_pose_file(folder, "x.png"))
+    assert not (folder / "work").exists()
+
+
+def test_the_annotated_one_of_equal_sources_is_built_from(folder: Path) -> None:
+    (folder / "in" / "00000-copy.png").write_bytes((folder / "in" / "00003.png").read_bytes())
+    build = opened(folder, poses=_pose_file(folder, *(f"{n:05d}.png" for n in range(5))))
+    assert build_manifest(build).reasons["sources"] == {"duplicate": 1}
+    assert build.scan().duplicates.found == {"00000-copy.png": (Reason.DUPLICATE, "00003.png")}  # type: ignore[union-attr]
+
+
+def test_another_pose_file_reads_no_source_again(folder: Path) -> None:
+    from pipeline.runner import events
+
+    build_manifest(opened(folder, poses=_pose_file(folder, "00000.png", "00001.png")))
+    build = opened(folder, poses=_pose_file(folder, "00000.png", "00003.png"))
+    heard: list[events.Progress] = []
+    with events.listening(heard.append):
+        build_manifest(build)
+    assert sum(news.reused for news in heard if news.stage == "sources" and news.finished) == 5
+    rows = [row for chain in build.scan().chains for row in build.ledger.read(chain[0], Source)]
+    assert [row.pose_entry for row in rows] == ["00000.png", None, None, "00003.png", None]

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_rows import pixels, posed
+from PIL import Image
 
 from pipeline import ids
 from pipeline.config import ModelRef, PoseSettings, Splits, UserError, load_profile
 from pipeline.imaging.keypoints import oks
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.inputs.listing import list_sources
+from pipeline.inputs.matching import match
+from pipeline.inputs.pose_file import read_pose_file
 from pipeline.models.resolve import Model
 from pipeline.records import Posed, Reason, Source, Status
 from pipeline.stages.poses import FindPoses
@@ -39,6 +42,9 @@ def sources(folder: Path) -> list[Source]:
 
 def find(file: str | None, rows: list[Source], **changes: object) -> list[Posed]:
     whole = stage(file, **changes)
+    if file:
+        entry_of = match(read_pose_file(file), [(row.path, row.path) for row in rows])
+        rows = [replace(row, pose_entry=entry_of.get(row.path)) for row in rows]
     return list(whole.process(whole.expand(rows)))
 
 
@@ -126,7 +132,9 @@ def test_a_changed_file_is_read_anew(world: Path, tmp_path: Path) -> None:
     file.write_bytes((world / "person_keypoints.json").read_bytes())
     rows = sources(world / "images")
     assert any(row.ok for row in find(str(file), rows))
-    file.write_text('{"images": [], "annotations": []}')
+    file.write_text(
+        json.dumps({"images": [{"id": row.path, "file_name": row.path} for row in rows], "annotations": []})
+    )
     assert {row.reason for row in find(str(file), rows)} == {Reason.NO_PERSON}
 
 
@@ -152,3 +160,78 @@ def test_without_a_file_the_extractor_finds_the_poses(world: Path, weights: Path
     assert len(both) >= 7
     assert np.mean([oks(np.asarray(one.keypoints), np.asarray(other.keypoints)) for one, other in both]) > 0.7
     assert stage(None, extractor=extractor).settings() != stage(None).settings()
+
+
+def _turned(folder: Path, orientation: int, stated: tuple[int, int], points: np.ndarray) -> Posed:
+    """The pose of a 60 x 40 picture that is stored so that ``orientation`` makes it upright."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (folder / "images").mkdir()
+    Image.new("RGB", (40, 60) if orientation > 4 else (60, 40), "gray").save(folder / "images" / "a.jpg", exif=exif)
+    data = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": stated[0], "height": stated[1]}],
+        "annotations": [{"image_id": 1, "keypoints": points.ravel().tolist()}],
+    }
+    (folder / "poses.json").write_text(json.dumps(data))
+    (row,) = find(str(folder / "poses.json"), sources(folder / "images"))
+    return row
+
+
+UPRIGHT = np.array([(5.0 + 3 * n, 8.0 + 1.5 * n, 2) for n in range(17)])
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("scale", [1, 2])
+def test_poses_of_the_unturned_picture_are_turned_with_it(
+    tmp_path: Path, orientation: int, scale: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    x, y, flag = UPRIGHT.T
+    stored = {5: (y, x), 6: (y, 60 - x), 7: (40 - y, 60 - x), 8: (40 - y, x)}[orientation]
+    raw = np.column_stack([*stored, flag]) * (scale, scale, 1)
+    if orientation in (5, 7):  # whoever annotated it saw a mirror image
+        raw = raw[[0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    row = _turned(tmp_path / "one", orientation, (40 * scale, 60 * scale), raw)
+    told = [record.message for record in caplog.records]
+    assert len(told) == 1 and "before EXIF turns them" in told[0]
+    expected = _turned(tmp_path / "two", orientation, (60, 40), UPRIGHT)
+    assert np.abs(np.array(row.keypoints) - np.array(expected.keypoints)).max() < 1e-6
+    assert len(caplog.records) == 1
+
+
+def test_sides_changed_over_around_an_upright_pose_are_put_right(tmp_path: Path) -> None:
+    row = _turned(tmp_path, 6, (40, 60), UPRIGHT)
+    x, y, _ = row.keypoints[0]
+    assert (x * 60, y * 60 - 10) == pytest.approx((5, 8), abs=1e-3)
+
+
+def test_a_source_without_an_entry_is_no_picture_without_a_person(world: Path, tmp_path: Path) -> None:
+    rows = sources(world / "images")[:3]
+    data = json.loads((world / "person_keypoints.json").read_text())
+    data["images"] = [image for image in data["images"] if not image["file_name"].endswith(Path(rows[0].path).name)]
+    (tmp_path / "poses.json").write_text(json.dumps(data))
+    first, *others = find(str(tmp_path / "poses.json"), rows)
+    assert (first.status, first.reason) == (Status.REJECTED, Reason.NOT_IN_POSE_FILE)
+    assert Reason.NOT_IN_POSE_FILE not in {row.reason for row in others}
+
+
+def test_a_broken_entry_is_refused_and_says_why(tmp_path: Path) -> None:
+    row = _turned(tmp_path, 1, (60, 40), np.vstack([UPRIGHT[:16], [(5, 5, 1)]]))
+    assert row.ok
+    data = json.loads((tmp_path / "poses.json").read_text())
+    data["images"].append({"id": 2, "file_name": "b.jpg"})
+    data["annotations"].append({"image_id": 2, "keypoints": [float("nan")] * 51})
+    (tmp_path / "poses.json").write_text(json.dumps(data))
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "images" / "b.jpg")
+    good, bad = find(str(tmp_path / "poses.json"), sources(tmp_path / "images"))
+    assert good.ok
+    assert (bad.reason, bad.detail) == (Reason.BAD_POSE_ENTRY, "keypoints that are not finite")
+
+
+def test_scores_face_the_least_confidence(tmp_path: Path) -> None:
+    points = UPRIGHT.copy()
+    points[:, 2] = 0.5
+    points[9, 2] = 0.2
+    row = _turned(tmp_path, 1, (60, 40), points)
+    assert [row.keypoints[number][2] for number in (0, 1, 7)] == [0.5, 0.5, 0.0]

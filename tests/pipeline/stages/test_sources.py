@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ from pipeline.runner import plan
 from pipeline.runner.duplicates import find_duplicates
 from pipeline.runner.ledger import Ledger
 from pipeline.runner.run_stage import run_stage
+from pipeline.stages import sources as module
 from pipeline.stages.sources import Sources
 
 STAGE = Sources(size=64)
@@ -167,3 +172,114 @@ def test_the_bad_photographs(photos: Path) -> None:
     }
     assert len(rows) - len(refused) == 4 + 7
     assert sum(row.source_license is not None for row in rows.values()) == 7
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_picture_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "fifo.png")
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "socket.png"))
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "raw.NEF").write_bytes(b"II*\0")
+    (tmp_path / "list.txt").write_text("folder.png\n")
+    rows = _read(tmp_path, tmp_path / "list.txt")
+    server.close()
+    assert {path: (row.reason, row.detail) for path, row in rows.items()} == {
+        "circle.png": (Reason.NOT_A_FILE, "a link that leads in a circle"),
+        "device.png": (Reason.NOT_A_FILE, "a device, not a file"),
+        "fifo.png": (Reason.NOT_A_FILE, "a FIFO, not a file"),
+        "folder.png": (Reason.NOT_A_FILE, "a folder, not a file"),
+        "gone.png": (Reason.NOT_A_FILE, "a link to nothing"),
+        "raw.NEF": (Reason.UNSUPPORTED_FORMAT, "no decoder for .nef"),
+        "socket.png": (Reason.NOT_A_FILE, "a socket, not a file"),
+    }
+
+
+def test_odd_names_in_a_list_fail_alone(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 1)
+    (tmp_path / "list.txt").write_text("00000.png\nnosuch://host/b.png\nnul\0.png\n" + "x" * 5000 + ".png\n")
+    rows = _read(tmp_path / "list.txt")
+    assert rows.pop("00000.png").ok
+    assert {row.status for row in rows.values()} == {Status.FAILED}
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), SystemError("odd")])
+@pytest.mark.parametrize("step", ["read_picture", "square", "phash"])
+def test_one_source_never_takes_its_shard_along(
+    tmp_path: Path, step: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path, 3)
+    real, calls = getattr(module, step), []
+
+    def breaks_once(*arguments: Any) -> Any:
+        calls.append(step)
+        if len(calls) == 2:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(module, step, breaks_once)
+    rows = _read(tmp_path)
+    assert [row.status for row in rows.values()] == [Status.OK, Status.FAILED, Status.OK]
+    assert type(error).__name__ in str(rows["00001.png"].error)
+
+
+@pytest.mark.parametrize(("width", "height"), [(400_000, 32), (32, 400_000), (60_000, 3_000)])
+def test_a_long_strip_is_refused_before_it_costs_memory(tmp_path: Path, width: int, height: int) -> None:
+    Image.new("L", (width, height)).save(tmp_path / "strip.png")
+    write_pictures(tmp_path, 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rows = _read(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+    assert rows["strip.png"].reason in (Reason.TOO_LARGE, Reason.TOO_NARROW)
+    assert rows["00000.png"].ok
+
+
+def test_a_mended_picture_says_so(tmp_path: Path) -> None:
+    picture("x", 256).save(tmp_path / "a.jpg", quality=95)
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-2])
+    row = _read(tmp_path)["a.jpg"]
+    assert row.ok
+    assert str(row.detail).startswith("cut off")
+
+
+def test_the_orientation_is_kept(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture("x", 64).resize((64, 48)).save(tmp_path / "a.jpg", exif=exif)
+    row = _read(tmp_path)["a.jpg"]
+    assert (row.source_width, row.source_height, row.source_orientation) == (48, 64, 6)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ({}, {}, "a"),
+        ({}, {"pose_entry": "b"}, "b"),
+        ({"pose_entry": "a"}, {"source_license": "CC0"}, "a"),
+        ({}, {"source_license": "CC0"}, "b"),
+        ({"pose_entry": "a"}, {"pose_entry": "b", "source_license": "CC0"}, "b"),
+        ({"source_license": "CC0"}, {"source_license": "CC0"}, "a"),
+    ],
+)
+def test_of_equal_sources_that_with_pose_and_rights_is_kept(
+    first: dict[str, str], second: dict[str, str], kept: str
+) -> None:
+    rows = [
+        Source(source_id="same", path="a", source_phash="0" * 16, **first),
+        Source(source_id="same", path="b", source_phash="0" * 16, **second),
+    ]
+    (other,) = {"a", "b"} - {kept}
+    assert find_duplicates(rows, 4).found == {other: (Reason.DUPLICATE, kept)}
+
+
+def test_equal_sources_near_to_a_third_name_the_one_that_is_kept() -> None:
+    rows = [
+        Source(source_id="third", path="a", source_phash="0" * 16),
+        Source(source_id="same", path="b", source_phash="0" * 15 + "1"),
+        Source(source_id="same", path="c", source_phash="0" * 15 + "1", pose_entry="c"),
+    ]
+    assert find_duplicates(rows, 4).found == {"b": (Reason.NEAR_DUPLICATE, "a"), "c": (Reason.NEAR_DUPLICATE, "a")}

@@ -20,7 +20,7 @@ MIRROR = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16]
 
 @pytest.fixture(scope="module")
 def body() -> TinyBody:
-    return load_body(WEIGHTS)
+    return load_body(WEIGHTS, MIRROR)
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def detector(body):
 def perfect_maps(people: np.ndarray) -> PoseMaps:
     """What a network without errors would say of pictures of ``people`` [B, P, 18, 3]."""
     targets = draw_targets(torch.from_numpy(people), PoseNetConfig().grid)
-    return PoseMaps(torch.logit(targets.heat.clamp(1e-4, 1 - 1e-4)), targets.offset, targets.centre)
+    return PoseMaps(torch.logit(targets.heatmaps.clamp(1e-4, 1 - 1e-4)), targets.offset, targets.centre)
 
 
 def test_maps_have_the_grid_of_a_quarter_of_the_picture():
     maps = PoseNet(PoseNetConfig())(torch.zeros(2, 3, 64, 64))
-    assert maps.heat.shape == (2, 19, 16, 16)
+    assert maps.heatmaps.shape == (2, 19, 16, 16)
     assert maps.offset.shape == maps.centre.shape == (2, 18, 2, 16, 16)
 
 
@@ -67,16 +67,22 @@ def test_saved_and_loaded_is_the_same_up_to_float16(tmp_path):
     torch.manual_seed(0)
     model = PoseNet(PoseNetConfig(channels=(8, 16, 16, 16), joint_threshold=0.4)).eval()
     save_pose_net(model, tmp_path)
-    loaded = load_body(tmp_path)
+    loaded = load_body(tmp_path, MIRROR)
     assert loaded.config == model.config
     assert all(p.dtype == torch.float32 for p in loaded.model.parameters())
     x = prepare(render_seed(3).image[None])
-    torch.testing.assert_close(loaded.model(x).heat, model(x).heat, atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(loaded.model(x).heatmaps, model(x).heatmaps, atol=2e-2, rtol=1e-2)
 
 
 def test_a_folder_without_weights_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        load_body(tmp_path)
+        load_body(tmp_path, MIRROR)
+
+
+@pytest.mark.parametrize("mirrored", [MIRROR[:-1], [0] * 18, [*range(1, 19)]])
+def test_a_mirror_table_that_leaves_a_keypoint_out_is_an_error(mirrored):
+    with pytest.raises(ValueError, match="each of the 18 keypoints once"):
+        load_body(WEIGHTS, mirrored)
 
 
 def test_detector_finds_the_keypoints_of_renders(detector):

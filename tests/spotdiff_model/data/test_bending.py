@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from spotdiff_model.data.bending import PARENTS, bent, warp
+from pipeline.imaging.openpose18 import PARENTS
+from spotdiff_model.data.bending import bent, warp
 from tinyworld.world import render_seed
 
 

@@ -25,7 +25,7 @@ def test_features_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
     assert np.array_equal(cache.get(["k3", "k0", "k3"]), FEATURES[[3, 0, 3]])
     assert cache.missing(["k0", "new", "k2", "new"]) == ["new"]
     assert "k1" in cache and "new" not in cache
-    assert cache.computed == 0
+    assert cache.missing(["k0", "k1", "k2", "k3"]) == []
 
 
 def test_another_model_has_another_cache(tmp_path: Path) -> None:

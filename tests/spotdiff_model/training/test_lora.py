@@ -6,7 +6,7 @@ import torch
 
 from pipeline.config import load_profile
 from pipeline.models.resolve import Model
-from spotdiff_model.data.frozen import load_diffusion
+from spotdiff_model.hub import load_diffusion
 from spotdiff_model.training.lora import add_lora, lora_parameters, without_lora
 
 

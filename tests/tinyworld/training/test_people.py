@@ -77,7 +77,7 @@ def test_hidden_joints_count_neither_way():
     people[0, 0, 4] = (0.2, 0.2, -1)
     targets = pose.draw_targets(torch.from_numpy(people), 16)
     assert targets.care[0, 4, 3, 3] == 0
-    assert targets.heat[0, 4].max() == 0
+    assert targets.heatmaps[0, 4].max() == 0
     assert targets.near[0, 4].max() == 0
     assert targets.care[0, 3].min() == 1
 

@@ -8,15 +8,16 @@ from diffusers import ControlNetModel, StableDiffusionInpaintPipeline, StableDif
 from safetensors import safe_open
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
+from pipeline.imaging.openpose18 import MIRRORED
 from pipeline.tiny.pose_net import load_body
 from pipeline.tiny.sam import build_sam
-from tinyworld.train import Model, main
+from tinyworld.train import Trainable, main
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    main(Model.ALL, folder / "weights", folder / "work", steps=2, scenes=64, threads=1, seed=None, tune=False)
+    main(Trainable.ALL, folder / "weights", folder / "work", steps=2, scenes=64, threads=1, seed=None, tune=False)
     return folder / "weights"
 
 
@@ -26,7 +27,7 @@ def test_everything_loads_with_the_libraries_own_classes(trained):
     inpaint = StableDiffusionInpaintPipeline.from_pretrained(trained / "inpainting", dtype=torch.float32)
     controlnet = ControlNetModel.from_pretrained(trained / "controlnet")
     clip = CLIPModel.from_pretrained(trained / "clip", dtype=torch.float32)
-    assert load_body(trained / "pose").config.grid == 16
+    assert load_body(trained / "pose", MIRRORED).config.grid == 16
     assert build_sam(trained / "sam").image_encoder.img_size == 64
     assert (base.unet.config.in_channels, inpaint.unet.config.in_channels) == (4, 9)
     assert base.vae_scale_factor == 4
@@ -37,7 +38,7 @@ def test_everything_loads_with_the_libraries_own_classes(trained):
 
 
 @pytest.mark.slow
-def test_the_diffusion_models_read_prompts_with_clips_own_text_tower(trained):
+def test_the_diffusion_models_read_prompts_with_clips_own_text_encoder(trained):
     base = StableDiffusionPipeline.from_pretrained(trained / "diffusion", dtype=torch.float32)
     clip = CLIPModel.from_pretrained(trained / "clip", dtype=torch.float32)
     ids = base.tokenizer(["a person wearing a red hat"], return_tensors="pt").input_ids

@@ -5,7 +5,7 @@ import pytest
 import torch
 from typer import BadParameter
 
-from tinyworld.train import WEIGHTS, Model, main
+from tinyworld.train import WEIGHTS, Trainable, main
 from tinyworld.training.autoencoder import cached_decodings, psnr
 from tinyworld.training.diffusion import FIGURE, HEAD, loss_weights, shipped
 from tinyworld.training.renders import EVALUATION_SEED, STUDIO_SEED, load_renders, scene_of, shows_scene
@@ -58,7 +58,16 @@ def test_tuning_begins_with_the_weights_that_are_there(tmp_path):
     import shutil
 
     shutil.copytree(WEIGHTS, tmp_path / "weights")
-    main(Model.DIFFUSION, tmp_path / "weights", tmp_path / "work", steps=2, scenes=64, threads=1, seed=None, tune=True)
+    main(
+        Trainable.DIFFUSION,
+        tmp_path / "weights",
+        tmp_path / "work",
+        steps=2,
+        scenes=64,
+        threads=1,
+        seed=None,
+        tune=True,
+    )
     before, after = shipped(WEIGHTS).generator, shipped(tmp_path / "weights").generator
     for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True):
         assert (old - new).abs().max() < 0.05, name
@@ -67,4 +76,4 @@ def test_tuning_begins_with_the_weights_that_are_there(tmp_path):
 
 def test_what_cannot_be_tuned_is_said(tmp_path):
     with pytest.raises(BadParameter, match="sam cannot be tuned"):
-        main(Model.SAM, tmp_path, tmp_path, steps=1, scenes=4, threads=1, seed=None, tune=True)
+        main(Trainable.SAM, tmp_path, tmp_path, steps=1, scenes=4, threads=1, seed=None, tune=True)

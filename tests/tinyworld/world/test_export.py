@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.imaging.openpose18 import COCO_FROM_OPENPOSE
 from tinyworld.world import Background, Identity, export, render_seed
-from tinyworld.world.export import COCO_FROM_OPENPOSE, COLUMNS
+from tinyworld.world.export import COLUMNS
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.imaging.openpose18 import L_SHOULDER, NECK, R_SHOULDER
 from tinyworld.world import (
     Background,
     Identity,
@@ -19,7 +20,6 @@ from tinyworld.world import (
     sample_pose,
     sample_scene,
 )
-from tinyworld.world.body import L_SHO, NECK, R_SHO
 from tinyworld.world.palette import CLOTHING, nearest
 
 seeds = st.integers(0, 2**31)
@@ -54,10 +54,12 @@ def test_shapes_and_caption(seed: int) -> None:
 
 
 @quick
+@example(20047)
 @given(seeds)
 def test_mask_is_where_the_figure_changed_the_picture(seed: int) -> None:
     shot = render_seed(seed)
-    changed = np.abs(shot.image.astype(int) - shot.background_image).max(axis=2) > 0
+    # a sliver that covers less than half a pixel tints it by a level or two and is no part of the mask
+    changed = np.abs(shot.image.astype(int) - shot.background_image).max(axis=2) > 2
     grown = np.pad(shot.mask, 1)
     near = np.zeros_like(shot.mask)
     for dy in range(3):
@@ -95,7 +97,7 @@ def test_pose_limits(seed: int) -> None:
     seen = pose.keypoints[:, 2] > 0
     assert seen.sum() >= 6
     assert seen[NECK]
-    assert seen[R_SHO] or seen[L_SHO]
+    assert seen[R_SHOULDER] or seen[L_SHOULDER]
     assert set(np.unique(pose.keypoints[:, 2])) <= {0.0, 1.0}
     assert (pose.keypoints[~seen] == 0).all()
     assert ((pose.keypoints[:, :2] >= 0) & (pose.keypoints[:, :2] < 1)).all()
@@ -107,7 +109,7 @@ def test_pose_variety() -> None:
     poses = [sample_pose(np.random.default_rng(s)) for s in range(1500)]
     seen = np.stack([p.keypoints[:, 2] for p in poses])
     full = np.stack([p.full for p in poses])
-    behind = (full[:, L_SHO, 0] < full[:, R_SHO, 0]).mean()
+    behind = (full[:, L_SHOULDER, 0] < full[:, R_SHOULDER, 0]).mean()
     assert 0.03 < behind < 0.2
     assert 0.45 < seen[:, [10, 13]].max(axis=1).mean() < 0.8, "share of pictures with a foot"
     assert (full[:, [4, 7], 1] < full[:, [2, 5], 1]).any(axis=1).mean() > 0.2, "raised hands"

@@ -1,0 +1,100 @@
+"""Retrieval: are two pictures of the same subject nearest neighbours although all else differs?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spotdiff_model.evaluation.features import FACTORS, Features
+from spotdiff_model.evaluation.probes.factors import FactorLabels
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Scores of one feature, over the queries that have an answer.
+
+    Attributes:
+        recall_at_1: Share of the queries whose nearest neighbour has the same factor.
+        mean_average_precision: mAP over the whole gallery.
+        chance: R@1 of a random order.
+        queries: How many had something to find.
+    """
+
+    recall_at_1: float
+    mean_average_precision: float
+    chance: float
+    queries: int
+
+
+def retrieval(
+    feature: np.ndarray,
+    factors: FactorLabels,
+    factor: str,
+    *,
+    hard: bool = True,
+    max_queries: int = 1000,
+    seed: int = 0,
+) -> Retrieval | None:
+    """Looks for pictures with the query's factor among pictures that share neither of its other two.
+
+    For ``factor="subject"`` that is: the same subject, before another background and in another pose. The hard gallery
+    holds, besides, all pictures of *other* subjects with the query's own background **and** pose: whoever looks at
+    these finds them first.
+
+    Args:
+        feature: ``[N, D]``; compared by cosine.
+        factors: Of the same N pictures.
+        factor: ``subject``, ``pose`` or ``background``; the other two are what must not help.
+        hard: With the hard part of the gallery.
+        max_queries: A seeded draw of so many queries where there are more; the gallery is always whole.
+        seed: Of that draw.
+
+    Returns:
+        None if no query has an answer (each subject in one pose only, say).
+    """
+    same = {name: _same(getattr(factors, name)) for name in FACTORS}
+    others = [name for name in FACTORS if name != factor]
+    neither = ~same[others[0]] & ~same[others[1]]
+    positives = same[factor] & neither
+    both = same[others[0]] & same[others[1]] & ~same[factor]
+    gallery = neither | both if hard else neither
+    queries = np.flatnonzero(positives.any(axis=1) & (gallery & ~positives).any(axis=1))
+    if not len(queries):
+        return None
+    if len(queries) > max_queries:
+        queries = np.sort(np.random.default_rng(seed).choice(queries, max_queries, replace=False))
+    unit = _unit(np.asarray(feature, np.float64))
+    likeness = unit[queries] @ unit.T
+    positives, gallery = positives[queries], gallery[queries]
+    order = np.argsort(-np.where(gallery, likeness, -np.inf), axis=1, kind="stable")
+    hits = np.take_along_axis(positives, order, axis=1)
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    average = (precision * hits).sum(axis=1) / hits.sum(axis=1)
+    return Retrieval(
+        recall_at_1=float(hits[:, 0].mean()),
+        mean_average_precision=float(average.mean()),
+        chance=float((positives.sum(axis=1) / gallery.sum(axis=1)).mean()),
+        queries=len(queries),
+    )
+
+
+def retrievals(features: Features, factors: FactorLabels, seed: int = 0) -> dict[str, dict[str, Retrieval | None]]:
+    """Each feature on its own factor, hard and easy gallery."""
+    return {
+        name: {
+            "hard": retrieval(feature, factors, name, hard=True, seed=seed),
+            "easy": retrieval(feature, factors, name, hard=False, seed=seed),
+        }
+        for name, feature in features.named().items()
+    }
+
+
+def _same(labels: np.ndarray) -> np.ndarray:
+    _, numbers = np.unique(labels, return_inverse=True)
+    same: np.ndarray = numbers[:, None] == numbers[None, :]
+    return same
+
+
+def _unit(feature: np.ndarray) -> np.ndarray:
+    return feature / np.maximum(np.linalg.norm(feature, axis=1, keepdims=True), 1e-12)
