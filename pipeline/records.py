@@ -177,15 +177,7 @@ class Source(Row):
     KIND: ClassVar[str] = "source"
     SLOT: ClassVar[tuple[str, ...]] = ("path",)
     CARRIED: ClassVar[tuple[str, ...]] = ("pose_entry", *_RIGHTS)
-    OVERVIEW: ClassVar[tuple[str, ...]] = (
-        "status",
-        "reason",
-        "source_id",
-        "path",
-        "source_phash",
-        "pose_entry",
-        *_RIGHTS,
-    )
+    OVERVIEW: ClassVar[tuple[str, ...]] = ("status", "reason", "source_id", "path", "source_phash", *CARRIED)
 
     source_id: str
     path: str
