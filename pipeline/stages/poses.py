@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,16 @@ import numpy as np
 from pipeline import ids
 from pipeline.config import PoseSettings, Splits, UserError
 from pipeline.imaging.keypoints import in_frame, main_person
+from pipeline.imaging.photo import looks_like_photo
 from pipeline.imaging.png import from_png, to_png
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.inputs.pose_file import PoseFile, read_pose_file
 from pipeline.models.resolve import Model
 from pipeline.records import Posed, Reason, Source
 from pipeline.stages.base import guarded
+
+logger = logging.getLogger(__name__)
+_warned = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class FindPoses:
     seed: int
 
     name: ClassVar[str] = "poses"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     row: ClassVar[type[Posed]] = Posed
 
     def expand(self, rows: Sequence[Source]) -> list[Posed]:
@@ -75,10 +81,32 @@ class FindPoses:
         if self.file:
             found = _read(self.file, _digest(self.file)).poses(row.path, row.source_width, row.source_height)
             return [in_frame(pose, row.frame) for pose in found]
-        from pipeline.models.pose import detector, people
+        from pipeline.models.extractors import people
 
         assert row.source_image is not None
-        return people(detector(self.extractor), np.asarray(from_png(row.source_image)))
+        image = np.asarray(from_png(row.source_image))
+        if self.extractor.ref.kind == "tiny" and looks_like_photo(image):
+            _warn_of_photos(row.path)
+        return [_off_the_padding(pose, row) for pose in people(self.extractor, image)]
+
+
+def _off_the_padding(pose: np.ndarray, row: Posed) -> np.ndarray:
+    """Without the joints that an extractor puts where the square has padding and the original ends."""
+    x0, y0, side = row.frame
+    x, y = pose[:, 0] * side + x0, pose[:, 1] * side + y0
+    outside = (x < 0) | (x > row.source_width) | (y < 0) | (y > row.source_height)
+    return np.where(outside[:, None], 0.0, pose)
+
+
+def _warn_of_photos(path: str) -> None:
+    """Once a process: a folder of photographs must not fill the screen."""
+    if not _warned.is_set():
+        _warned.set()
+        logger.warning(
+            "%s looks like a photo, and this profile's extractor knows drawn figures only: take --profile photos, "
+            "or give the poses by --poses",
+            path,
+        )
 
 
 def _digest(path: str) -> str:
