@@ -14,16 +14,6 @@ from hypothesis import settings
 settings.register_profile("pipeline", deadline=None, max_examples=60)  # times vary widely on shared machines
 settings.load_profile("pipeline")
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
-
-
-@pytest.fixture(scope="session")
-def photos() -> Path:
-    """Photographs of people that lie beside some checkouts, with their rights."""
-    if not PHOTOS.is_dir():
-        pytest.skip(f"no photographs at {PHOTOS}")
-    return PHOTOS
-
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
