@@ -2,8 +2,8 @@
 
     python benchmarks/photos.py [--photos ../shared/photos] [--profiles tiny photos] [--models_root DIR]
 
-The folder holds ``images/`` and ``person_keypoints.json``, one person a photo. A photo without a pose counts as 0. Below
-stands how many people each extractor sees where there are none: a cat and plain textures, cut and turned.
+The folder holds ``images/`` and ``person_keypoints.json``, one person a photo. A photo without a pose counts as 0.
+Below stands how many people each extractor sees where there are none: a cat and plain textures, cut and turned.
 """
 
 from __future__ import annotations

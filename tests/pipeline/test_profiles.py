@@ -16,7 +16,10 @@ def write(path: Path, text: str) -> str:
 
 def test_what_a_profile_says_goes_on_top_of_its_base(tmp_path: Path) -> None:
     text = 'extends = "tiny"\nname = "mine"\n[models]\npose = { repo = "a/pose", license = "MIT", kind = "openpose" }\n'
-    mine, tiny = load_profile(write(tmp_path / "mine.toml", text + "[subjects]\nbatch_size = 3\n")), load_profile("tiny")
+    mine, tiny = (
+        load_profile(write(tmp_path / "mine.toml", text + "[subjects]\nbatch_size = 3\n")),
+        load_profile("tiny"),
+    )
     assert (mine.name, mine.subjects.batch_size) == ("mine", 3)
     assert mine.subjects.model_copy(update={"batch_size": tiny.subjects.batch_size}) == tiny.subjects
     assert mine.models.pose.checkpoint is None  # not the checkpoint of the model that it replaces

@@ -45,7 +45,10 @@ def test_the_files_come_out_of_the_wheel_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({**FILES, "thing/b/two.tflite": b"other"}, r"two\.tflite has sha256 [0-9a-f]{64}, not [0-9a-f]{64}.*thing==1\.0"),
+        (
+            {**FILES, "thing/b/two.tflite": b"other"},
+            r"two\.tflite has sha256 [0-9a-f]{64}, not [0-9a-f]{64}.*thing==1\.0",
+        ),
         ({"thing/a/one.tflite": b"first"}, r"no item named 'thing/b/two\.tflite'.*thing==1\.0 is wanted"),
     ],
 )
@@ -72,7 +75,9 @@ def test_a_failed_download_says_how_to_do_without(tmp_path: Path, monkeypatch: p
 def test_download_asks_pip_for_any_machine_s_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a folder of wheels in place of PyPI; named for another Python than may be running."""
     metadata = {"thing-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n"}
-    metadata["thing-1.0.dist-info/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp311-cp311-linux_x86_64\n"
+    metadata["thing-1.0.dist-info/WHEEL"] = (
+        b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp311-cp311-linux_x86_64\n"
+    )
     wheel(tmp_path / "thing-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", {**FILES, **metadata})
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

@@ -59,7 +59,7 @@ def people(model: Model, image: np.ndarray) -> list[np.ndarray]:
 
 
 def _load(model: Model) -> _Networks:
-    """A thread's own interpreters (they keep their tensors between calls) around the process's one copy of the files."""
+    """A thread's own interpreters (they keep tensors between calls) around the process's one copy of the files."""
     interpreter, *files = shared_instance(("blazepose", model), lambda: _read(model))
     networks = [interpreter(model_content=content, num_threads=1) for content in files]
     for network in networks:
@@ -72,7 +72,7 @@ def _read(model: Model) -> tuple[Any, bytes, bytes]:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError(
-            f"model {model.ref.repo}: {error}; install the extra it needs: pip install -c constraints.txt -e '.[photos]'"
+            f"model {model.ref.repo}: {error}; install the extra photos: pip install -c constraints.txt -e '.[photos]'"
         ) from error
     folder = model.folder(DETECTOR, LANDMARKS)
     return Interpreter, _bytes(model, folder / DETECTOR), _bytes(model, folder / LANDMARKS)

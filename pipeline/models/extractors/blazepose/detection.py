@@ -90,9 +90,7 @@ def merge(found: Detections, min_iou: float) -> Detections:
         boxes.append(weights @ found.boxes[group])
         points.append(np.einsum("n,npc->pc", weights, found.points[group]))
     count = len(scores)
-    return Detections(
-        np.reshape(scores, count), np.reshape(boxes, (count, 4)), np.reshape(points, (count, _POINTS, 2))
-    )
+    return Detections(np.reshape(scores, count), np.reshape(boxes, (count, 4)), np.reshape(points, (count, _POINTS, 2)))
 
 
 def iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:

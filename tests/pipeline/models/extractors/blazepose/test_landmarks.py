@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.imaging.openpose18 import (
-    L_ANKLE, L_EAR, L_SHOULDER, NECK, NOSE, R_EYE, R_HIP, R_SHOULDER, R_WRIST,
+    L_ANKLE,
+    L_EAR,
+    L_SHOULDER,
+    NECK,
+    NOSE,
+    R_EYE,
+    R_HIP,
+    R_SHOULDER,
+    R_WRIST,
 )  # fmt: skip
 from pipeline.models.extractors.blazepose.landmarks import COUNT, VALUES, openpose_from_landmarks
 
