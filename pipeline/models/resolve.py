@@ -1,7 +1,7 @@
 """From a profile's :class:`~pipeline.config.ModelRef` to a folder on this machine, and to what names its content.
 
-``package:FOLDER`` lies inside the ``pipeline`` package; ``fetched:NAME`` in ``--models-root`` or in this machine's models
-folder, where ``spotdiff models fetch`` puts it; all else in ``--models-root``/owner/name, a folder in hub layout
+``package:FOLDER`` lies inside the ``pipeline`` package; ``fetched:NAME`` in ``--models-root`` or in the models folder,
+where ``spotdiff models fetch`` puts it; all else in ``--models-root``/owner/name, a folder in hub layout
 that stands in for the repo, or on the hub (in its cache alone under ``HF_HUB_OFFLINE=1``).
 """
 
