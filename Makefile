@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 MANIFEST ?= manifests/v1.parquet
+PHOTOS_MANIFEST ?= manifests/photos.parquet
 
 # Many small calls: one thread each is faster than all of them fighting for the cores. No telemetry from our verbs.
 export OMP_NUM_THREADS ?= 1
@@ -10,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help env demo test lint format train-tiny bench
+.PHONY: help env demo photos test lint format train-tiny bench
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +27,13 @@ demo: $(STAMP) ## build examples/sources into manifests/v1.parquet, validate it,
 	$(BIN)/spotdiff build examples/sources --poses examples/sources/poses.json --manifest $(MANIFEST)
 	$(BIN)/spotdiff validate $(MANIFEST)
 	@echo "Look at: $(MANIFEST:.parquet=.contact)/*.png"
+
+photos: $(STAMP) ## build a dataset from your own photos: make photos PHOTOS=folder
+	@test -n "$(PHOTOS)" || { echo 'Which photos? make photos PHOTOS=folder'; exit 2; }
+	$(BIN)/spotdiff models fetch photos
+	$(BIN)/spotdiff build "$(PHOTOS)" --profile photos --manifest $(PHOTOS_MANIFEST) $(ARGS)
+	$(BIN)/spotdiff validate $(PHOTOS_MANIFEST)
+	@echo "Look at: $(PHOTOS_MANIFEST:.parquet=.contact)/*.png"
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -51,7 +51,7 @@ def main(job: dict[str, Any]) -> tuple[float, float]:
     from transformers import CLIPModel, CLIPProcessor
 
     from pipeline.config import ModelRef
-    from pipeline.models.pose import detector
+    from pipeline.models.extractors.openpose import detector
     from pipeline.models.resolve import Model
     from pipeline.models.segmentation import predictor
 

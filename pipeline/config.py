@@ -45,13 +45,15 @@ class ModelRef(_Model):
     """One model.
 
     Attributes:
-        repo: Hub id (``owner/name``), or ``package:FOLDER`` for a folder shipped inside the ``pipeline`` package.
-        revision: Commit on the hub; None for shipped folders, whose content is hashed instead.
+        repo: Hub id (``owner/name``), ``package:FOLDER`` for a folder shipped inside the ``pipeline`` package, or
+            ``fetched:NAME`` for one that ``spotdiff models fetch`` made.
+        revision: Commit on the hub; None for folders on this machine, whose content is hashed instead.
         subfolder, variant: As in ``from_pretrained``.
         dtype: ``float32``, ``float16`` or ``bfloat16``: the precision it runs in.
         license: SPDX id or the licence's name, carried into the manifest.
         checkpoint: A single file inside the repo (SAM's and OpenPose's .pth).
-        kind: Picks the builder where a repo does not say itself what it is (``vit_b``, ``tiny`` for SAM ...).
+        kind: Picks the builder where a repo does not say itself what it is (``vit_b``, ``tiny`` for SAM; ``openpose``,
+            ``blazepose``, ``tiny`` for poses).
     """
 
     repo: str
@@ -65,13 +67,17 @@ class ModelRef(_Model):
 
 
 class Models(_Model):
-    """The models of a profile; ``base`` with ``controlnet`` makes subjects, ``inpaint`` makes backgrounds."""
+    """The models of a profile; ``base`` with ``controlnet`` makes subjects, ``inpaint`` makes backgrounds.
+
+    ``pose`` judges the subjects that were generated. ``extractor`` reads the sources' poses; None: ``pose`` does it.
+    """
 
     base: ModelRef
     controlnet: ModelRef
     inpaint: ModelRef
     sam: ModelRef
     pose: ModelRef
+    extractor: ModelRef | None = None
     clip: ModelRef
     safety_checker: ModelRef | None = None
 
@@ -87,6 +93,9 @@ class SourceSettings(_Model):
     """``phash_distance``: bits up to which two sources count as near-duplicates (of 64)."""
 
     size: Count
+    """Side of the squares that are made of them, and of all that is generated, pixels."""
+    extractor_size: Count | None = None
+    """Side of the squares that the extractor reads instead, where it wants larger ones than are generated."""
     max_pixels: Count = 64_000_000
     min_side: Count = 32
     phash_distance: Annotated[int, Field(ge=0, le=64)] = 4
@@ -178,7 +187,7 @@ class Splits(_Model):
 
 
 class Profile(_Model):
-    """Everything a result depends on. See ``pipeline/profiles/tiny.toml``."""
+    """Everything a result depends on. See ``pipeline/profiles/tiny.toml``, and :func:`load_profile` for ``extends``."""
 
     name: str
     description: str = ""
@@ -199,21 +208,49 @@ class Profile(_Model):
 def load_profile(name: str) -> Profile:
     """A profile by name (shipped) or by path to a TOML file.
 
+    ``extends = "NAME"`` takes another profile as the base: what the file says goes on top of it, section by section
+    and there field by field. A field, a model too, is replaced as a whole.
+
     Raises:
         UserError: No such profile, or a field is wrong; the message names the file and the field.
     """
-    path = Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+    try:
+        return Profile.model_validate(_profile_data(name))
+    except ValidationError as error:
+        raise UserError(f"profile {_profile_path(name)}: {first_problem(error)}") from error
+
+
+def shipped_profiles() -> list[str]:
+    """Names of the profiles that come with the package."""
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def _profile_path(name: str) -> Path:
+    return Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+
+
+def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A profile's content with that of the profiles it extends; ``above``: those that extend it."""
+    if name in above:
+        raise UserError(f"profile {above[0]}: extends itself ({' -> '.join((*above, name))})")
+    path = _profile_path(name)
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        known = ", ".join(shipped_profiles())
         raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
     except (ValueError, RecursionError) as error:  # bad TOML, bytes that are no UTF-8, tables nested without end
         raise UserError(f"profile {path}: not valid TOML: {error}") from error
-    try:
-        return Profile.model_validate(data)
-    except ValidationError as error:
-        raise UserError(f"profile {path}: {first_problem(error)}") from error
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if not isinstance(base, str):
+        raise UserError(f"profile {path}: extends: must be a profile's name (got {str(base)[:60]!r})")
+    merged = _profile_data(base, (*above, name))
+    for field, value in data.items():
+        section = merged.get(field)
+        merged[field] = {**section, **value} if isinstance(section, dict) and isinstance(value, dict) else value
+    return merged
 
 
 class BuildConfig(_Model):

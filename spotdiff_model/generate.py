@@ -118,7 +118,7 @@ def _found(config: GenerateConfig, pipe: SpotDiffPipeline) -> Any:
 
     from pipeline.config import PoseSettings
     from pipeline.imaging.keypoints import main_person
-    from pipeline.models.pose import detector, people
+    from pipeline.models.extractors import people
     from pipeline.models.resolve import Model
     from pipeline.records import Reason
 
@@ -126,7 +126,7 @@ def _found(config: GenerateConfig, pipe: SpotDiffPipeline) -> Any:
     if ref is None:
         raise UserError("--pose: the model names no pose estimator; give the keypoints as JSON")
     picture = _square(_picture(str(config.pose), "--pose"))
-    found = main_person(people(detector(Model(ref, config.models_root)), np.asarray(picture)), PoseSettings())
+    found = main_person(people(Model(ref, config.models_root), np.asarray(picture)), PoseSettings())
     if isinstance(found, Reason):
         raise UserError(f"--pose {config.pose}: {found.value.replace('_', ' ')}; give the keypoints as JSON")
     return found

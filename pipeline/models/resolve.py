@@ -1,24 +1,34 @@
 """From a profile's :class:`~pipeline.config.ModelRef` to a folder on this machine, and to what names its content.
 
-Order: ``package:FOLDER`` lies inside the ``pipeline`` package; else ``--models-root``/owner/name, a folder in hub
-layout that stands in for the repo; else the hub (its cache alone under ``HF_HUB_OFFLINE=1``).
+``package:FOLDER`` lies inside the ``pipeline`` package; ``fetched:NAME`` in ``--models-root`` or in the models folder,
+where ``spotdiff models fetch`` puts it; all else in ``--models-root``/owner/name, a folder in hub layout
+that stands in for the repo, or on the hub (in its cache alone under ``HF_HUB_OFFLINE=1``).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pipeline
 from pipeline.config import ModelRef, UserError
+from pipeline.models.fetch import fetch_command
 
-_PACKAGE = "package:"
-_CONTENT = {".json", ".txt", ".safetensors", ".bin", ".pt", ".pth", ".model"}
+_PACKAGE, _FETCHED = "package:", "fetched:"
+_CONTENT = {".json", ".txt", ".safetensors", ".bin", ".pt", ".pth", ".model", ".tflite"}
 _LARGE = 64 << 20  # bytes; beyond, a stand-in's file is known by samples of it, so that a start does not read gigabytes
 _SAMPLES = 256
+
+
+def models_folder() -> Path:
+    """Where fetched models are kept: ``$SPOTDIFF_MODELS``, else a folder of the user's cache."""
+    told = os.environ.get("SPOTDIFF_MODELS")
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(told or f"{cache}/spotdiff10k/models").expanduser()
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Model:
         Raises:
             UserError: The folder is missing, or a hub repo has no revision.
         """
-        local = self._local()
+        local = self.local()
         if local:
             return _content(local)
         if not self.ref.revision:
@@ -62,7 +72,7 @@ class Model:
         Raises:
             UserError: It is not there; names the repo and the remedy.
         """
-        local = self._local()
+        local = self.local()
         if local:
             return local
         from huggingface_hub import snapshot_download
@@ -101,8 +111,8 @@ class Model:
     def _weights(self) -> str:
         return f"*.{self.ref.variant}.safetensors" if self.ref.variant else "*model.safetensors"
 
-    def _local(self) -> Path | None:
-        """The folder of a shipped model or of a stand-in; None: the hub has to be asked."""
+    def local(self) -> Path | None:
+        """The folder of a shipped or fetched model or of a stand-in; None: the hub has to be asked."""
         subfolder = self.ref.subfolder or ""
         if self.ref.repo.startswith(_PACKAGE):
             shipped = Path(pipeline.__file__).parent / self.ref.repo.removeprefix(_PACKAGE) / subfolder
@@ -114,8 +124,18 @@ class Model:
             return shipped
         if self.root and not Path(self.root).is_dir():
             raise UserError(f"--models-root {self.root}: no such folder")
+        if self.ref.repo.startswith(_FETCHED):
+            return self._fetched(self.ref.repo.removeprefix(_FETCHED))
         stand_in = Path(self.root) / self.ref.repo / subfolder if self.root else None
         return stand_in if stand_in and stand_in.is_dir() else None
+
+    def _fetched(self, name: str) -> Path:
+        roots = [Path(self.root), models_folder()] if self.root else [models_folder()]
+        for root in roots:
+            if (root / name).is_dir():
+                return root / name
+        places = " nor in ".join(str(root) for root in roots)
+        raise UserError(f"model {self.ref.repo}: not in {places}; run `{fetch_command(name)}`")
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,12 +15,16 @@ from pipeline import ids
 from pipeline.config import PoseSettings, Splits
 from pipeline.imaging.decode import Refused
 from pipeline.imaging.keypoints import in_frame, main_person
+from pipeline.imaging.photo import looks_like_photo
 from pipeline.imaging.png import from_png, to_png
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.inputs.pose_file import PoseFile, pose_file_digest, read_pose_file
 from pipeline.models.resolve import Model
 from pipeline.records import Posed, Reason, Source
 from pipeline.stages.base import guarded
+
+logger = logging.getLogger(__name__)
+_warned = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,13 @@ class FindPoses:
     def _people(self, row: Posed) -> list[np.ndarray]:
         if self.file:
             return self._people_of_file(row, read_pose_file(self.file, self._file_digest))
-        from pipeline.models.pose import detector, people
+        from pipeline.models.extractors import people
 
         assert row.source_image is not None
-        return people(detector(self.extractor), np.asarray(from_png(row.source_image)))
+        image = np.asarray(from_png(row.source_image))
+        if self.extractor.ref.kind == "tiny" and looks_like_photo(image):
+            _warn_of_photos(row.path)
+        return [_off_the_padding(pose, row) for pose in people(self.extractor, image)]
 
     def _people_of_file(self, row: Posed, poses: PoseFile) -> list[np.ndarray]:
         name = row.pose_entry
@@ -95,3 +104,22 @@ class FindPoses:
         """Of the file as it is when the stage is first asked: the build goes by that."""
         assert self.file is not None
         return pose_file_digest(self.file)
+
+
+def _off_the_padding(pose: np.ndarray, row: Posed) -> np.ndarray:
+    """Without the joints that an extractor puts where the square has padding and the original ends."""
+    x0, y0, side = row.frame
+    x, y = pose[:, 0] * side + x0, pose[:, 1] * side + y0
+    outside = (x < 0) | (x > row.source_width) | (y < 0) | (y > row.source_height)
+    return np.where(outside[:, None], 0.0, pose)
+
+
+def _warn_of_photos(path: str) -> None:
+    """Once a process: a folder of photographs must not fill the screen."""
+    if not _warned.is_set():
+        _warned.set()
+        logger.warning(
+            "%s looks like a photo, and this profile's extractor knows drawn figures only: take --profile photos, "
+            "or give the poses by --poses",
+            path,
+        )

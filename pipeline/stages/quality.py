@@ -52,9 +52,9 @@ class JudgeSubjects:
         return {"quality": limits, "pose": self.pose.identity(), "clip": self.clip.identity()}
 
     def _judge(self, row: Subject, image: np.ndarray, fit: float) -> Subject:
-        from pipeline.models.pose import detector, people
+        from pipeline.models.extractors import people
 
-        asked, found = np.asarray(row.keypoints), people(detector(self.pose), image)
+        asked, found = np.asarray(row.keypoints), people(self.pose, image)
         score = max((oks(asked, pose) for pose in found), default=0.0)
         scored = replace(row, people=len(found), pose_score=score, clip_t_subject=fit)
         reason = self._reason(scored)

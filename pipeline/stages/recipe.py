@@ -32,7 +32,7 @@ def recipe(profile: Profile, config: BuildConfig) -> list[Stage]:
         FindPoses(
             poses=profile.poses,
             size=profile.sources.size,
-            extractor=model(models.pose),
+            extractor=model(models.extractor or models.pose),
             file=config.poses,
             splits=profile.splits,
             seed=config.seed,

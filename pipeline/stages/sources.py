@@ -40,7 +40,8 @@ class Sources:
     @classmethod
     def of(cls, settings: SourceSettings) -> Sources:
         """The stage as a profile sets it."""
-        return cls(size=settings.size, max_pixels=settings.max_pixels, min_side=settings.min_side)
+        size = settings.extractor_size or settings.size
+        return cls(size=size, max_pixels=settings.max_pixels, min_side=settings.min_side)
 
     def settings(self) -> dict[str, Any]:
         return asdict(self)

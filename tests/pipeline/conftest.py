@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,21 +10,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from shared_inputs import SHARED
 
 settings.register_profile("pipeline", deadline=None, max_examples=60)  # times vary widely on shared machines
 settings.load_profile("pipeline")
 
-SHARED = Path(os.environ.get("SPOTDIFF_SHARED", Path(__file__).parents[3] / "shared"))
-PHOTOS = SHARED / "photos"
 CASES = SHARED / "cases"
-
-
-@pytest.fixture(scope="session")
-def photos() -> Path:
-    """Photographs of people that lie beside some checkouts, with their rights."""
-    if not PHOTOS.is_dir():
-        pytest.skip(f"no photographs at {PHOTOS}")
-    return PHOTOS
 
 
 @pytest.fixture(scope="session")

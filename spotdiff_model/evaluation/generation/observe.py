@@ -34,11 +34,11 @@ class Observer:
 
     def see(self, image: Image.Image) -> Seen:
         """Looks at one picture."""
-        from pipeline.models.pose import detector, people
+        from pipeline.models.extractors import people
         from pipeline.models.segmentation import segment
 
         pixels = np.asarray(image)
-        found = people(detector(Model(self.profile.models.pose, self.models_root)), pixels)
+        found = people(Model(self.profile.models.pose, self.models_root), pixels)
         person = main_person(found, self.profile.poses)
         if not isinstance(person, np.ndarray):
             return Seen(None, np.zeros(pixels.shape[:2], bool))

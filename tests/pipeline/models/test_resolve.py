@@ -38,6 +38,33 @@ def test_a_missing_shipped_folder_is_named_with_its_remedy() -> None:
             ask()
 
 
+def test_a_fetched_model_lies_in_the_models_root_or_in_the_user_s_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOTDIFF_MODELS", str(tmp_path / "mine"))
+    ref, root = ModelRef(repo="fetched:blazepose", license="Apache-2.0"), tmp_path / "root"
+    root.mkdir()
+    for model in (Model(ref), Model(ref, str(root))):
+        for ask in (model.folder, model.fingerprint):
+            with pytest.raises(
+                UserError, match=r"fetched:blazepose: not in .*mine; run `spotdiff models fetch photos`"
+            ):
+                ask()
+    mine = folder(tmp_path / "mine" / "blazepose", one__tflite=b"one")
+    assert Model(ref).folder() == Model(ref, str(root)).folder() == mine
+    stand_in = folder(root / "blazepose", one__tflite=b"two")
+    assert Model(ref, str(root)).folder() == stand_in
+    assert Model(ref, str(root)).fingerprint() != Model(ref).fingerprint()
+
+
+def test_without_a_word_fetched_models_are_kept_in_the_user_s_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPOTDIFF_MODELS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert resolve.models_folder() == Path("/somewhere/spotdiff10k/models")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert resolve.models_folder() == Path.home() / ".cache" / "spotdiff10k" / "models"
+
+
 def test_a_stand_in_goes_before_the_hub(tmp_path: Path) -> None:
     there = folder(tmp_path / "somebody" / "some-model" / "unet", config__json=b"{}")
     model = Model(HUB.model_copy(update={"subfolder": "unet"}), str(tmp_path))

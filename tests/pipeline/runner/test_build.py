@@ -46,6 +46,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_an_extractor_is_wanted_only_where_no_file_has_the_poses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOTDIFF_MODELS", str(folder / "nothing-fetched"))
+    poses = folder / "poses.json"
+    poses.write_text('{"images": [], "annotations": []}')
+    told: dict[str, Any] = {"sources": (str(folder / "in"),), "profile": "photos"}
+    with pytest.raises(UserError, match="spotdiff models fetch photos"):
+        open_build(build_config(**told))
+    build = open_build(build_config(**told, poses=str(poses)))
+    assert "pose" in build.fingerprints
+    assert "extractor" not in build.fingerprints
+
+
 def test_a_build_gives_a_sound_manifest(folder: Path) -> None:
     outcome = build_manifest(opened(folder))
     assert (outcome.sources, outcome.rows, outcome.problem) == (5, 5 * 3 * 4, None)

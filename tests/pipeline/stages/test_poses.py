@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,3 +236,36 @@ def test_scores_face_the_least_confidence(tmp_path: Path) -> None:
     points[9, 2] = 0.2
     row = _turned(tmp_path, 1, (60, 40), points)
     assert [row.keypoints[number][2] for number in (0, 1, 7)] == [0.5, 0.5, 0.0]
+
+
+def test_joints_on_the_padding_are_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A wide picture: what an extractor guesses above and below it is nobody's."""
+    from PIL import Image
+
+    Image.new("RGB", (400, 200), (20, 20, 20)).save(tmp_path / "wide.png")
+    guesses = np.column_stack([np.full(18, 0.5), np.linspace(0, 1, 18), np.full(18, 0.9)])
+    monkeypatch.setattr("pipeline.models.extractors.people", lambda model, image: [guesses])
+    (row,) = find(None, sources(tmp_path), extractor=Model(load_profile("tiny").models.pose))
+    inside = (guesses[:, 1] >= 0.25) & (guesses[:, 1] <= 0.75)
+    assert (np.asarray(row.keypoints)[:, 2] > 0).tolist() == inside.tolist()
+
+
+def test_photos_are_named_once_where_the_extractor_knows_drawn_figures_only(
+    world: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from PIL import Image
+
+    monkeypatch.setattr("pipeline.stages.poses._warned", threading.Event())
+    tiny = Model(load_profile("tiny").models.pose)
+    find(None, sources(world / "images"), extractor=tiny)
+    assert not caplog.records
+    for seed in range(2):
+        noise = np.random.default_rng(seed).integers(0, 256, (90, 90, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{seed}.png")
+    find(str(world / "person_keypoints.json"), sources(tmp_path), extractor=tiny)
+    assert not caplog.records  # the poses come from the file
+    find(None, sources(tmp_path), extractor=tiny)
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("0.png looks like a photo")
+    assert "--profile photos" in said
+    assert "\n" not in said

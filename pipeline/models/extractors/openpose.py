@@ -1,4 +1,4 @@
-"""Poses: controlnet_aux's ``OpenposeDetector`` with a body estimator, OpenPose's own or the miniature world's.
+"""OpenPose: controlnet_aux's ``OpenposeDetector`` with a body estimator, OpenPose's own or the miniature world's.
 
 OpenPose's weights are for non-commercial use; whichever are used, the profile names their licence and the manifest
 carries it.
@@ -26,20 +26,14 @@ def detector(model: Model) -> OpenposeDetector:
     return shared_instance(("pose", model), lambda: _load(model))
 
 
-def people(finder: OpenposeDetector, image: np.ndarray) -> list[np.ndarray]:
-    """Everybody in a picture.
+def people(model: Model, image: np.ndarray) -> list[np.ndarray]:
+    """Everybody in a picture, see :func:`pipeline.models.extractors.people`.
 
     Like ``detect_poses``, which gives the same places but drops how sure the estimator is of each.
-
-    Args:
-        finder: The detector.
-        image: ``[H, W, 3]`` uint8 RGB.
-
-    Returns:
-        Poses ``[18, 3]``: x, y in 0..1, confidence in 0..1; missing keypoints are (0, 0, 0).
     """
     import torch
 
+    finder = detector(model)
     height, width = image.shape[:2]
     with torch.inference_mode():
         candidate, subset = finder.body_estimation(np.ascontiguousarray(image[..., ::-1]))  # it wants BGR
@@ -62,7 +56,7 @@ def _load(model: Model) -> Any:
         from pipeline.tiny.pose_net import load_body
 
         body: Any = load_body(model.network_dir(), openpose18.MIRRORED)
-    else:
+    else:  # OpenPose's own
         from controlnet_aux.open_pose.body import Body
 
         body = Body(str(model.file()))

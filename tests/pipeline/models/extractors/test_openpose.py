@@ -9,18 +9,20 @@ import pytest
 from standins import profile
 
 from pipeline.config import UserError, load_profile
-from pipeline.models.pose import detector, people
+from pipeline.models.extractors import people
+from pipeline.models.extractors.openpose import detector
 from pipeline.models.resolve import Model
 from tinyworld.world.render import render_seed
 
 
 def test_people_are_the_detector_s_own(weights: Path) -> None:
-    finder = detector(Model(load_profile("tiny").models.pose))
+    model = Model(load_profile("tiny").models.pose)
+    finder = detector(model)
     assert type(finder).__name__ == "OpenposeDetector"
     seen = 0
     for seed in range(920_000, 920_010):
         image = render_seed(seed).image
-        for pose, body in zip(people(finder, image), finder.detect_poses(image), strict=True):
+        for pose, body in zip(people(model, image), finder.detect_poses(image), strict=True):
             for joint, keypoint in zip(pose, body.body.keypoints, strict=True):
                 if keypoint is None:
                     assert joint.tolist() == [0, 0, 0]
@@ -32,11 +34,11 @@ def test_people_are_the_detector_s_own(weights: Path) -> None:
 
 
 def test_joints_lie_where_the_render_has_them(weights: Path) -> None:
-    finder = detector(Model(load_profile("tiny").models.pose))
+    model = Model(load_profile("tiny").models.pose)
     near, confidences = [], []
     for seed in range(920_000, 920_030):
         shot = render_seed(seed)
-        found = people(finder, shot.image)
+        found = people(model, shot.image)
         truth = shot.keypoints[shot.keypoints[:, 2] > 0]
         if found:
             best = found[0][shot.keypoints[:, 2] > 0]
@@ -51,7 +53,7 @@ def test_joints_lie_where_the_render_has_them(weights: Path) -> None:
 def test_the_process_has_one(standins: Path) -> None:
     model = Model(profile(standins).models.pose, str(standins))
     assert detector(model) is detector(model)
-    assert people(detector(model), np.zeros((64, 64, 3), np.uint8)) == []
+    assert people(model, np.zeros((64, 64, 3), np.uint8)) == []
 
 
 def test_half_precision_is_the_user_s_mistake(standins: Path) -> None:

@@ -1,0 +1,18 @@
+"""One call for all pose networks; the profile's ``kind`` says which it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.config import ModelRef, UserError
+from pipeline.models.extractors import people
+from pipeline.models.resolve import Model
+
+
+@pytest.mark.parametrize("kind", [None, "mediapipe"])
+def test_an_unknown_kind_is_the_user_s_mistake(kind: str | None) -> None:
+    model = Model(ModelRef(repo="a/pose", license="MIT", kind=kind))
+    with pytest.raises(UserError, match=rf"a/pose: kind {kind!r}.* none of tiny, openpose, blazepose") as told:
+        people(model, np.zeros((64, 64, 3), np.uint8))
+    assert "\n" not in str(told.value)
