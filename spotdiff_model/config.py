@@ -167,7 +167,8 @@ def profile_of(footer: Mapping[str, Any], manifest: str) -> Profile:
     """
     if "profile" not in footer:
         raise UserError(
-            f"manifest {manifest}: its footer names no profile (written by another program?); build it again"
+            f"manifest {manifest}: its footer names no profile (written by another program?); build it again, or "
+            f"`spotdiff filter {manifest} --parent ORIGIN --out F` takes it from the manifest that the rows are from"
         )
     try:
         return Profile.model_validate(footer["profile"])

@@ -73,6 +73,32 @@ def validate(manifest: ManifestArgument) -> None:
     out.print(f"{manifest}: {Manifest(manifest).rows} rows, nothing wrong", style="green", markup=False)
 
 
+@app.command(name="filter")
+def filter_(
+    manifest: ManifestArgument,
+    out: Annotated[str, typer.Option(help="The Parquet file to write.")],
+    where: Annotated[str | None, typer.Option(help="Which rows, e.g. \"pose_score > .8 and split = 'train'\".")] = None,
+    split: Annotated[str | None, typer.Option(help="Only rows of this split.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    parent: Annotated[
+        str | None,
+        typer.Option(help="Where the rows are from, if another program filtered them and dropped the footer."),
+    ] = None,
+) -> None:
+    """Write some of a manifest's rows as a manifest. Without conditions: make another program's file one."""
+    from flows.cli.console import err
+    from flows.cli.console import out as console
+    from pipeline.manifest.filter import Choice, filter_manifest
+
+    choice = Choice(where=where, split=split, sample=sample, seed=seed)
+    made = filter_manifest(manifest, out, choice, parent)
+    if "profile" not in made.footer:
+        message = f"{manifest} does not say how it was made, so {out} does not either; name its origin with --parent"
+        err.print(message, style="yellow", markup=False)
+    console.print(f"{made.path}: {made.rows} rows, digest {made.digest}", markup=False)
+
+
 @app.command(name="contact-sheet")
 def contact_sheet(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,

@@ -16,8 +16,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.engines.threads import reporting
 from pipeline.runner.engine import Chain
-from pipeline.runner.ledger import Fragment
+from pipeline.runner.ledger import DamagedFragment, Fragment
 from pipeline.runner.plan import Shard
+from pipeline.runner.run_stage import Report
 from pipeline.runner.task import StageTask
 
 
@@ -43,12 +44,13 @@ class LocalEngine:
 
     def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
         """See :class:`pipeline.runner.engine.Engine`. Must be called inside a flow."""
-        self.cancel.clear()  # of an earlier call: a build goes on after it has removed a damaged fragment
         chains: dict[str, Chain] = {shard.name: [] for shard in shards}
         if not tasks:
             return list(chains.values())
         by_name = {shard.name: shard for shard in shards}
-        prefect_tasks = [self._prefect_task(task, by_name) for task in tasks]
+        stop = threading.Event()
+        report = reporting(self.cancel, stop)
+        prefect_tasks = [_prefect_task(task, by_name, report) for task in tasks]
         waiting = iter(shards)
         done: queue.SimpleQueue[tuple[Shard, PrefectFuture[Fragment]]] = queue.SimpleQueue()
 
@@ -74,22 +76,22 @@ class LocalEngine:
                         under_way -= 1
                     else:
                         submit(next_up)
-            except BaseException:
-                self.cancel.set()  # before the runner waits for its threads
+            except BaseException as error:
+                # before the runner waits for its threads; of damage the build mends itself, and goes on
+                (stop if isinstance(error, DamagedFragment) else self.cancel).set()
                 raise
         return list(chains.values())
 
-    def _prefect_task(self, task: StageTask, shards: dict[str, Shard]) -> Task[Any, Fragment]:
-        report = reporting(self.cancel)
 
-        def run(shard: str, before: Fragment | None) -> Fragment:
-            return task.run(shards[shard], before, report)
+def _prefect_task(task: StageTask, shards: dict[str, Shard], report: Report) -> Task[Any, Fragment]:
+    def run(shard: str, before: Fragment | None) -> Fragment:
+        return task.run(shards[shard], before, report)
 
-        # the ledger knows what is done; Prefect need not keep or look up anything
-        return Task(
-            run,
-            name=task.name,
-            task_run_name=f"{task.name} {{shard}}",
-            cache_policy=NO_CACHE,
-            persist_result=False,
-        )
+    # the ledger knows what is done; Prefect need not keep or look up anything
+    return Task(
+        run,
+        name=task.name,
+        task_run_name=f"{task.name} {{shard}}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )

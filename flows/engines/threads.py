@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pipeline.runner import events
 from pipeline.runner.engine import Chain, through
+from pipeline.runner.ledger import DamagedFragment
 from pipeline.runner.plan import Shard
 from pipeline.runner.run_stage import Cancelled, Report
 from pipeline.runner.task import StageTask
@@ -27,22 +28,24 @@ class ThreadEngine:
     cancel: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
-        report = reporting(self.cancel)
+        stop = threading.Event()
+        report = reporting(self.cancel, stop)
         with ThreadPoolExecutor(self.workers) as pool:
             try:
                 return list(pool.map(lambda shard: through(shard, tasks, report), shards))
-            except BaseException:
-                self.cancel.set()  # before the pool waits for its threads
+            except BaseException as error:
+                # before the pool waits for its threads; of damage the build mends itself, and goes on
+                (stop if isinstance(error, DamagedFragment) else self.cancel).set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
 
-def reporting(cancel: threading.Event) -> Report:
-    """A report to all listeners that stops its stage once ``cancel`` is set."""
+def reporting(*stops: threading.Event) -> Report:
+    """A report to all listeners that stops its stage once one of the events is set."""
 
     def report(progress: events.Progress) -> None:
         events.emit(progress)
-        if cancel.is_set() and not progress.finished:
+        if any(stop.is_set() for stop in stops) and not progress.finished:
             raise Cancelled(f"{progress.stage} {progress.shard}")
 
     return report

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain
 
 from pipeline import ids, store
 from pipeline.config import UserError
 from pipeline.manifest.footer import describe
+from pipeline.manifest.generations import newest, sweep
 from pipeline.manifest.outcome import Outcome, problem
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.write import write_manifest
@@ -39,6 +41,9 @@ def finish(build: Build, done: Fragments, engine: Engine = in_turn) -> Outcome:
     if not written(build, done):
         with only_writer(build.config.manifest) as lock:
             done = _write(build, done, engine, lock)
+    else:
+        with suppress(UserError), only_writer(build.config.manifest):
+            sweep(build.config.manifest, newest(build.config.manifest))  # of a writer killed when all was in place
     return _outcome(build, done)
 
 

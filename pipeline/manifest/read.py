@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
-from pipeline.config import UserError, manifest_stem
+from pipeline.config import UserError
 from pipeline.manifest.digest import RowsDigest
-from pipeline.manifest.parts import SUFFIX, rejected_path
-from pipeline.manifest.schema import FOOTER, ROW_GROUP
+from pipeline.manifest.generations import footer_of, newest, rejected_of
+from pipeline.manifest.places import SUFFIX
+from pipeline.manifest.schema import ROW_GROUP
 
 
 class Manifest:
     """A manifest on disk; opening it reads the footers only.
 
     Attributes:
+        path: ``….parquet``, whatever it was opened by.
         paths: The file, or the parts in order.
         footers: Each part's footer (empty where another program wrote the file).
         rows: How many there are.
@@ -29,17 +31,16 @@ class Manifest:
         """Opens a manifest.
 
         Args:
-            path: The file ``v1.parquet``, or the folder ``v1`` of its parts; the file's name finds the folder too.
+            path: The file ``v1.parquet``, or the folder ``v1`` of its parts; either name finds the other, too.
 
         Raises:
             UserError: Nothing there, not Parquet, or parts are missing.
         """
-        self.paths = _parts_of(path)
         self.path = path if path.endswith(SUFFIX) else path.rstrip("/") + SUFFIX
-        metadata = [_metadata(part) for part in self.paths]
-        self.footers: list[dict[str, Any]] = [_footer(part) for part in metadata]
-        self.rows: int = sum(part.num_rows for part in metadata)
-        self._check_parts()
+        self._generation = newest(self.path)
+        self.paths: list[str] = self._generation.paths
+        self.footers: list[dict[str, Any]] = self._generation.footers
+        self.rows: int = sum(self._generation.rows)
 
     @property
     def footer(self) -> dict[str, Any]:
@@ -55,45 +56,38 @@ class Manifest:
         return total.value
 
     @property
+    def columns(self) -> list[str]:
+        """Names of the columns of the first part."""
+        with self.open_part(0) as parquet:
+            return list(parquet.schema_arrow.names)
+
+    @property
     def rejected_path(self) -> str:
-        return rejected_path(self.path)
+        return rejected_of(self.path, self.footers)
 
     def batches(self, columns: Sequence[str] | None = None, size: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:
-        """The rows in order, at most ``size`` at a time; ``columns`` None: all."""
-        for path in self.paths:
-            with store.open_input(path) as file, pq.ParquetFile(file) as parquet:
+        """The rows in order, at most ``size`` at a time; ``columns`` None: all.
+
+        Raises:
+            UserError: The manifest was replaced since it was opened.
+        """
+        for number in range(len(self.paths)):
+            with self.open_part(number) as parquet:
                 yield from parquet.iter_batches(size, columns=columns, use_threads=False)
 
-    def _check_parts(self) -> None:
-        if not any("part" in footer for footer in self.footers):
-            return  # written by another program
-        totals = [footer["total"] for footer in self.footers if "total" in footer]
-        builds = {(footer.get("run_id"), footer.get("created")) for footer in self.footers}
-        if len(totals) != 1 or totals[0]["parts"] != len(self.paths) or len(builds) > 1:
-            raise UserError(f"manifest {self.path}: parts are missing or of different builds; build it again")
+    @contextmanager
+    def open_part(self, number: int) -> Iterator[pq.ParquetFile]:
+        """One of the parts, its pages' checksums watched.
 
-
-def _parts_of(path: str) -> list[str]:
-    if path.endswith(SUFFIX) and store.exists(path):
-        return [path]
-    folder = manifest_stem(path) if path.endswith(SUFFIX) else path.rstrip("/")
-    parts = store.list_files(folder, SUFFIX)
-    if not parts:
-        raise UserError(f"manifest {path}: no such file or folder of parts")
-    return parts
-
-
-def _metadata(path: str) -> pq.FileMetaData:
-    try:
-        with store.open_input(path) as file:
-            return pq.read_metadata(file)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"manifest {path}: not a readable Parquet file: {error}") from error
-
-
-def _footer(metadata: pq.FileMetaData) -> dict[str, Any]:
-    try:
-        footer = json.loads((metadata.metadata or {})[FOOTER])
-    except (KeyError, ValueError):
-        return {}
-    return footer if isinstance(footer, dict) else {}
+        Raises:
+            UserError: The manifest was replaced since it was opened.
+        """
+        replaced = f"manifest {self.path}: was replaced while it was read; start again"
+        try:
+            file = store.open_input(self.paths[number])
+        except FileNotFoundError as error:
+            raise UserError(replaced) from error
+        with file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            if footer_of(parquet.metadata) != self.footers[number]:
+                raise UserError(replaced)
+            yield parquet

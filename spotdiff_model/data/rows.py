@@ -98,6 +98,11 @@ def read_rows(path: str, *, check: bool = True) -> Rows:
     """
     manifest = Manifest(path)
     here = _columns(manifest)
+    if check and not all("digest" in footer for footer in manifest.footers):
+        raise UserError(
+            f"manifest {path}: was written by another program and proves nothing of its rows; "
+            f"`spotdiff filter {path} --out F` makes a manifest of it"
+        )
     missing = [name for name in (*COLUMNS, "image") if name not in here]
     if missing:
         raise UserError(f"manifest {path}: lacks the columns {', '.join(missing)}; `spotdiff validate` tells more")

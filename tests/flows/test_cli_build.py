@@ -136,7 +136,10 @@ def test_only_bad_files_is_one_clear_line(asked: list[str], tmp_path: Path) -> N
     done = run_command("spotdiff", "build", "bad", *asked[2:], cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.splitlines()[-1] == "nothing was accepted (2 unreadable, 1 empty_file); see m.rejected.parquet"
+    rejected = Manifest(str(tmp_path / "m.parquet")).rejected_path
+    assert done.stderr.splitlines()[-1] == (
+        f"nothing was accepted (2 unreadable, 1 empty_file); see __rejected__/{Path(rejected).name}"
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -125,7 +125,7 @@ def test_a_build_without_result_ends_failed_in_prefect(worker: Worker, paths: di
     assert run.state is not None
     assert run.state.is_failed()
     assert "nothing was accepted (4 unreadable)" in str(run.state.message)
-    assert Path(paths["manifest"]).with_suffix(".rejected.parquet").exists()
+    assert Path(Manifest(paths["manifest"]).rejected_path).exists()
 
 
 def test_a_user_s_mistake_ends_failed_in_prefect(worker: Worker, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_the_summary_says_where_to_look(built: tuple[Path, str]) -> None:
     assert manifest.rows >= 15
     assert f"{manifest.rows} variations of 3 sources accepted" in printed
     assert manifest.digest in printed
-    for place in ("m.parquet", "m.rejected.parquet", "m.contact"):
+    rejected = manifest.rejected_path.removeprefix(f"{folder}/")
+    for place in ("m.parquet", rejected, "m.contact"):
         assert re.search(rf"\s{re.escape(place)}$", printed, re.MULTILINE)
         assert (folder / place).exists()
     assert len(list((folder / "m.contact").glob("*.png"))) == 3
@@ -110,7 +111,10 @@ def test_bad_files_do_not_spoil_the_good_ones(
         shutil.copy(path, mixed)
     code, _, complained = build(tmp_path, "m.parquet", "--limit", "100", sources=mixed)
     assert code == 0, complained
-    rejected = {row["path"]: row["reason"] for row in pq.read_table(tmp_path / "m.rejected.parquet").to_pylist()}
+    rejected = {
+        row["path"]: row["reason"]
+        for row in pq.read_table(Manifest(str(tmp_path / "m.parquet")).rejected_path).to_pylist()
+    }
     reasons = {path.name: rejected.get(path.name) for path in (PHOTOS / "bad").iterdir()}
     assert reasons["empty.png"] == "empty_file"
     assert reasons["bomb.png"] == "too_large"

@@ -20,6 +20,7 @@ from pipeline import ids
 from pipeline.config import Splits, build_config, load_profile
 from pipeline.imaging.phash import phash
 from pipeline.imaging.png import from_png, to_png
+from pipeline.imaging.skeleton import draw_pose
 from pipeline.inputs.listing import list_sources
 from pipeline.manifest.footer import describe
 from pipeline.manifest.write import MAX_PART_BYTES, Written, write_manifest
@@ -32,6 +33,7 @@ from pipeline.stages.base import Stage
 from pipeline.stages.sources import Sources
 
 SIZE = 16
+LINE_WIDTH = 0.03  # of the tiny profile
 SPLITS = Splits(validation=0.1, test=0.1)
 Calls = list[str]
 
@@ -70,7 +72,7 @@ class ToyPoses:
                 pose_id=ids.pose_id(row.source_id, points),
                 split=ids.split_of(row.source_id, 0, SPLITS),
                 keypoints=points,
-                control=to_png(picture(f"control {row.source_id}")),
+                control=to_png(draw_pose(points, SIZE, LINE_WIDTH)),
             )
 
 
@@ -117,7 +119,7 @@ class ToySubjects:
                 people=1,
                 mask=to_png(mask),
                 mask_score=0.95,
-                mask_area=0.4,
+                mask_area=8 * 13 / SIZE**2,
                 clip_t_subject=0.3,
             )
             yield made.reject(Reason.POSE_NOT_KEPT) if self.rejects and seed % self.rejects == 0 else made

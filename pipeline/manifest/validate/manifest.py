@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from pipeline import store
-from pipeline.config import SourceSettings, Splits, UserError
-from pipeline.manifest.digest import RowsDigest
+from pipeline.config import UserError
+from pipeline.manifest.columns import as_written
+from pipeline.manifest.digest import RowsDigest, canonical_columns
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import OPTIONAL, REJECTED_SCHEMA, SCHEMA
-from pipeline.manifest.validate.factors import Factors
+from pipeline.manifest.schema import SCHEMA
+from pipeline.manifest.validate.factors import COLUMNS, Factors
+from pipeline.manifest.validate.fast import Glance
+from pipeline.manifest.validate.footers import check_folder, check_footers, check_sums, misses
 from pipeline.manifest.validate.problems import Problem, Problems
 from pipeline.manifest.validate.rows import check_row
+from pipeline.manifest.validate.rules import Rules, rules_of
+from pipeline.manifest.validate.types import usable_columns
 
 
 def validate(path: str) -> list[Problem]:
-    """Checks schema, ids, checksums, pictures, keypoints, scores, factor counts, splits and digest.
+    """Checks schema, order, ids, checksums, pictures, keypoints, scores, factor counts, splits, footers and digest.
 
     Args:
         path: The manifest: file, or folder of parts.
@@ -31,125 +34,86 @@ def validate(path: str) -> list[Problem]:
     problems = Problems()
     try:
         manifest = Manifest(path)
-        columns = _check_schema(manifest, problems)
-        footer = _Footer(manifest.footer)
-        factors = Factors(footer.subjects, footer.backgrounds, footer.distance)
-        # a digest can be compared only where every value is of the very type that it was made from
-        exact = all(column in columns and columns[column] == SCHEMA.field(column).type for column in SCHEMA.names)
-        digest = RowsDigest()
-        number = 0
-        for batch in manifest.batches(list(columns)):
-            for row in batch.to_pylist():
-                for column, message in check_row(row, footer.seed, footer.splits):
-                    problems.add(number, column, message)
-                factors.add(number, row, problems)
-                try:
-                    if exact:
-                        digest.add(row)
-                except (TypeError, ValueError):  # e.g. a gap inside the keypoints; named above
-                    exact = False
-                number += 1
-        factors.finish(_rejected(manifest, problems), problems)
-        if not number:
+        columns = usable_columns(manifest, problems)
+        check_footers(manifest, problems, rewritten=bool(problems.list()))
+        check_folder(manifest, problems)
+        rules = rules_of(manifest.footer)
+        rows = _Rows(columns, rules, Factors(rules, misses(manifest, problems)), problems)
+        for number in range(len(manifest.paths)):
+            with manifest.open_part(number) as parquet:
+                rows.read_part(parquet)
+        rows.factors.finish(problems)
+        if not rows.number:
             problems.add(None, None, "there are no rows")
-        _check_footer(manifest, digest.value if exact else None, problems)
+        check_sums(manifest, rows.counts, rows.digests, problems)
     except UserError as error:
-        problems.add(None, None, str(error))
+        problems.add(None, None, str(error), remedy="")
     except (pa.ArrowException, OSError) as error:
         problems.add(None, None, f"cannot be read to its end: {error}")
     return problems.list()
 
 
-class _Footer:
-    """What the footer says that rows can be held against; None where it does not say it."""
+class _Rows:
+    """Goes through all rows, one row group at a time.
 
-    def __init__(self, footer: Mapping[str, Any]) -> None:
-        config, profile = _mapping(footer.get("config")), _mapping(footer.get("profile"))
-        self.seed, self.subjects, self.backgrounds = (
-            _whole(config.get(name)) for name in ("seed", "subjects", "backgrounds")
-        )
-        self.splits: Splits | None = None
-        if "splits" in profile:
+    Attributes:
+        number: Of the next row.
+        counts, digests: Of each part; a digest is None where not every value is of the type that it was made from.
+    """
+
+    def __init__(self, columns: Sequence[str], rules: Rules, factors: Factors, problems: Problems) -> None:
+        self.columns, self.rules, self.factors, self.problems = list(columns), rules, factors, problems
+        self.glance = Glance(rules)
+        self.number = 0
+        self.counts: list[int] = []
+        self.digests: list[str | None] = []
+
+    def read_part(self, parquet: pq.ParquetFile) -> None:
+        digest: RowsDigest | None = RowsDigest()
+        for group in range(parquet.num_row_groups):
             try:
-                self.splits = Splits.model_validate(profile["splits"])
-            except ValidationError:
-                self.splits = None
-        distance = _whole(_mapping(profile.get("sources")).get("phash_distance"))
-        self.distance = SourceSettings(size=1).phash_distance if distance is None else distance
-
-
-def _check_schema(manifest: Manifest, problems: Problems) -> dict[str, pa.DataType]:
-    """The columns that can be checked further, with their types."""
-    usable: dict[str, pa.DataType] = {}
-    for part, path in enumerate(manifest.paths):
-        with store.open_input(path) as file:
-            schema = pq.read_schema(file)
-        where = "" if len(manifest.paths) == 1 else f" in {path.rsplit('/', 1)[-1]}"
-        here: dict[str, pa.DataType] = {}
-        for expected in SCHEMA:
-            if expected.name not in schema.names:
-                problems.add(None, expected.name, f"is missing{where}")
+                batches = parquet.read_row_group(group, columns=self.columns, use_threads=False).to_batches()
+            except (pa.ArrowException, OSError):
+                self._name_damage(parquet, group)
+                self.factors.skip()
+                digest = None
+                self.number += parquet.metadata.row_group(group).num_rows
                 continue
-            found = schema.field(expected.name).type
-            if pa.types.is_null(found) and expected.name in OPTIONAL:
-                continue  # how some writers store a column that is empty throughout
-            if _sort_of(found) != _sort_of(expected.type):
-                problems.add(None, expected.name, f"is {found}, not {expected.type}{where}")
-            else:
-                here[expected.name] = found
-        usable = here if part == 0 else {name: kind for name, kind in usable.items() if here.get(name) == kind}
-    return usable
+            for batch in batches:
+                digest = self._check(as_written(batch), digest)
+        self.counts.append(parquet.metadata.num_rows)
+        self.digests.append(digest.value if digest else None)
+
+    def _check(self, batch: pa.RecordBatch, digest: RowsDigest | None) -> RowsDigest | None:
+        exact = batch.schema.names == SCHEMA.names and all(
+            field.type == SCHEMA.field(field.name).type for field in batch.schema
+        )
+        if exact and not _gaps(batch):
+            columns = canonical_columns(batch)
+            if digest:
+                digest.add_columns(columns)
+            doubtful = self.glance.doubtful(batch, columns)
+        else:
+            digest, doubtful = None, list(range(batch.num_rows))
+        for place in doubtful:
+            row: dict[str, Any] = batch.slice(place, 1).to_pylist()[0]
+            for column, message in check_row(row, self.rules):
+                self.problems.add(self.number + place, column, message)
+        told = {name: batch.column(name).to_pylist() for name in COLUMNS if name in batch.schema.names}
+        self.factors.add(self.number, told, self.problems)
+        self.number += batch.num_rows
+        return digest
+
+    def _name_damage(self, parquet: pq.ParquetFile, group: int) -> None:
+        last = self.number + parquet.metadata.row_group(group).num_rows - 1
+        for column in self.columns:
+            try:
+                parquet.read_row_group(group, columns=[column], use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                self.problems.add(self.number, column, f"cannot be read, in one of the rows up to {last}: {error}")
 
 
-def _sort_of(kind: pa.DataType) -> str:
-    """Types that hold the same values: other writers choose other widths."""
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "text"
-    if pa.types.is_integer(kind):
-        return "whole number"
-    if pa.types.is_floating(kind):
-        return "number"
-    if pa.types.is_struct(kind):
-        types = {kind.field(at).name: kind.field(at).type for at in range(kind.num_fields)}
-        return "picture" if types.get("bytes") in (pa.binary(), pa.large_binary()) else str(kind)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return f"list of {_sort_of(kind.value_type)}"
-    return str(kind)
-
-
-def _rejected(manifest: Manifest, problems: Problems) -> list[dict[str, Any]] | None:
-    """Kind and source of what did not get in; None where the list is not beside the manifest, or broken."""
-    if not store.exists(manifest.rejected_path):
-        return None
-    with store.open_input(manifest.rejected_path) as file:
-        try:
-            parquet = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as error:
-            problems.add(None, None, f"{manifest.rejected_path}: not a readable Parquet file: {error}")
-            return None
-        missing = [name for name in REJECTED_SCHEMA.names if name not in parquet.schema_arrow.names]
-        if missing:
-            problems.add(None, None, f"{manifest.rejected_path}: lacks the columns {', '.join(missing)}")
-            return None
-        rows: list[dict[str, Any]] = parquet.read(columns=["kind", "source_id"]).to_pylist()
-        return rows
-
-
-def _check_footer(manifest: Manifest, digest: str | None, problems: Problems) -> None:
-    if not manifest.footer:
-        problems.add(None, None, "the Parquet footer does not say how it was made (no 'spotdiff' metadata)")
-        return
-    for footer in manifest.footers:
-        total = footer.get("total")
-        if total and total.get("rows") != manifest.rows:
-            problems.add(None, None, f"{manifest.rows} rows, the footer says {total.get('rows')}")
-        if total and digest is not None and total.get("digest") != digest:
-            problems.add(None, None, f"digest of the rows is {digest}, the footer says {total.get('digest')}")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _gaps(batch: pa.RecordBatch) -> bool:
+    """Whether a number is missing inside keypoints."""
+    points = batch.column("keypoints").flatten()
+    return bool(points.null_count or points.flatten().null_count)

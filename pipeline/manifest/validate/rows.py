@@ -13,35 +13,41 @@ import numpy as np
 from PIL import Image
 
 from pipeline import ids
-from pipeline.config import Splits
 from pipeline.imaging.phash import phash
+from pipeline.imaging.skeleton import draw_pose
 from pipeline.manifest.schema import OPTIONAL, PICTURES
+from pipeline.manifest.validate.rules import Rules
 
 _SHARES = ("pose_score", "mask_score", "mask_area", "subject_kept")
 _COSINES = ("clip_t_subject", "clip_t_background")
+SLACK = 1e-5
+"""What float32 may take from a score."""
+_OTHER_POSE = 0.05
+"""Share of a drawn pose's brightness by which its control image may differ: far-off places round differently."""
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 _MODES = {"image": ("RGB",), "mask": ("L", "1"), "control": ("RGB",)}
 Found = Iterator[tuple[str, str]]
 """Column and message of each fault."""
 
 
-def check_row(row: Mapping[str, Any], run_seed: int | None, splits: Splits | None) -> Found:
+def check_row(row: Mapping[str, Any], rules: Rules) -> Found:
     """All faults of one row; columns that the row lacks are passed over (the schema's check names them)."""
     for name, value in row.items():
         if value is None and name not in OPTIONAL:
             yield name, "is empty"
     here = {name: value for name, value in row.items() if value is not None}
-    yield from _ids(here, run_seed, splits)
-    yield from _pictures(here)
+    yield from _ids(here, rules)
+    yield from _pictures(here, rules)
     if "keypoints" in here:
         yield from _keypoints(here["keypoints"])
     yield from _numbers(here)
+    yield from _scores(here, rules)
     for name in ("prompt", "subject_prompt", "background_prompt"):
         if name in here and not here[name].strip():
             yield name, "is empty"
 
 
-def _ids(row: Mapping[str, Any], run_seed: int | None, splits: Splits | None) -> Found:
+def _ids(row: Mapping[str, Any], rules: Rules) -> Found:
     factors = [row.get(name) for name in ("source_id", "subject_id", "background_id")]
     if "variation_id" in row and all(factors) and row["variation_id"] != ids.variation_id(*map(str, factors)):
         yield "variation_id", "is not that of its source, subject and background"
@@ -53,13 +59,13 @@ def _ids(row: Mapping[str, Any], run_seed: int | None, splits: Splits | None) ->
     if "split" in row:
         if row["split"] not in ids.SPLITS:
             yield "split", f"is none of {', '.join(ids.SPLITS)}: {row['split'][:40]!r}"
-        elif splits and run_seed is not None and "source_id" in row:
-            due = ids.split_of(row["source_id"], run_seed, splits)
+        elif rules.splits and rules.seed is not None and "source_id" in row:
+            due = ids.split_of(row["source_id"], rules.seed, rules.splits)
             if row["split"] != due:
                 yield "split", f"is {row['split']}, but the source and the run's seed say {due}"
 
 
-def _pictures(row: Mapping[str, Any]) -> Found:
+def _pictures(row: Mapping[str, Any], rules: Rules) -> Found:
     due = (row["width"], row["height"]) if {"width", "height"} <= row.keys() else None
     for name in PICTURES:
         data = (row.get(name) or {}).get("bytes")
@@ -82,8 +88,29 @@ def _pictures(row: Mapping[str, Any]) -> Found:
             yield name, f"has mode {picture.mode}, not {' or '.join(_MODES[name])}"
         elif name == "mask" and not set(np.unique(np.asarray(picture.convert("L")))) <= {0, 255}:
             yield name, "has other values than 0 and 255"
+        elif name == "mask" and "mask_area" in row:
+            area = float((np.asarray(picture.convert("L")) > 0).mean())
+            if not abs(area - row["mask_area"]) <= SLACK:
+                yield name, f"covers {area:.6f} of the image, mask_area says {row['mask_area']:.6f}"
+        elif name == "control" and not _as_keypoints_say(picture, row.get("keypoints") or [], rules):
+            yield name, "shows another pose than keypoints"
         if name == "image" and "phash" in row and row["phash"] != phash(picture):
             yield "phash", "is not that of the image"
+
+
+def _as_keypoints_say(control: Image.Image, points: Any, rules: Rules) -> bool:
+    """Also where there is nothing to tell it by."""
+    if rules.line_width is None or _bad_keypoints(points):
+        return True
+    return shows_pose(np.asarray(control), np.asarray(points), rules.line_width)
+
+
+def shows_pose(control: np.ndarray, keypoints: np.ndarray, line_width: float) -> bool:
+    """Whether a control image ``[size, size, 3]`` is of these keypoints ``[18, 3]``."""
+    if control.shape[0] != control.shape[1] or not np.isfinite(keypoints).all():
+        return False
+    due = np.asarray(draw_pose(keypoints, control.shape[0], line_width)).astype(int)
+    return bool(np.abs(control - due).sum() <= _OTHER_POSE * due.sum())
 
 
 def _bad_keypoints(points: Any) -> bool:
@@ -106,7 +133,7 @@ def _keypoints(points: Any) -> Found:
 def _numbers(row: Mapping[str, Any]) -> Found:
     for name in (*_SHARES, *_COSINES):
         low = -1 if name in _COSINES else 0
-        if name in row and not (math.isfinite(row[name]) and low - 1e-5 <= row[name] <= 1 + 1e-5):
+        if name in row and not (math.isfinite(row[name]) and low - SLACK <= row[name] <= 1 + SLACK):
             yield name, f"{row[name]} is not in {low}..1"
     for name in ("subject_seed", "background_seed", "attempt"):
         if name in row and row[name] < 0:
@@ -114,3 +141,11 @@ def _numbers(row: Mapping[str, Any]) -> Found:
     for name in ("phash", "source_phash"):
         if name in row and not _HEX16.fullmatch(row[name]):
             yield name, f"is not 16 hex digits: {row[name][:40]!r}"
+
+
+def _scores(row: Mapping[str, Any], rules: Rules) -> Found:
+    for name, (low, high) in rules.limits.items():
+        if name in row and low is not None and row[name] < low - SLACK:
+            yield name, f"{row[name]:.6f} is below the profile's own threshold {low:g}"
+        if name in row and high is not None and row[name] > high + SLACK:
+            yield name, f"{row[name]:.6f} is above the profile's own threshold {high:g}"

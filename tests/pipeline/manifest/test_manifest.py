@@ -17,7 +17,7 @@ from toy_stages import SIZE, ToySubjects, ToyVariations, build, recipe, write_pi
 from pipeline import ids, store
 from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.digest import RowsDigest
-from pipeline.manifest.parts import part_path
+from pipeline.manifest.places import part_path
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import FOOTER, REJECTED_SCHEMA, ROW_GROUP, SCHEMA
 from pipeline.manifest.validate.manifest import validate
@@ -208,7 +208,9 @@ def test_large_manifests_become_folders(
     assert single.paths == [path]
     parts = build(sources, path, work, recipe(**REJECTING), max_part_bytes=20_000).written
     assert len(parts.paths) > 2
-    assert parts.paths == [part_path(path, number) for number in range(len(parts.paths))]
+    assert parts.paths == [
+        part_path(path, number, Manifest(path).footer["generation"]) for number in range(len(parts.paths))
+    ]
     assert not store.exists(path), "the single file of before is still there"
     manifest = Manifest(path)
     assert Manifest(manifest_stem(path)).paths == manifest.paths == parts.paths
@@ -226,7 +228,8 @@ def test_large_manifests_become_folders(
     assert store.list_files(manifest_stem(path)) == []
     assert Manifest(path).digest == again.digest == built.digest
     if where == "disk":
-        assert sorted(os.listdir(tmp_path / "out")) == ["v1.parquet", "v1.rejected.parquet"]
+        assert sorted(os.listdir(tmp_path / "out")) == ["__rejected__", "v1.parquet"]
+        assert [again.rejected_path] == store.list_files(f"{root}/out/__rejected__")
 
 
 def test_a_build_in_an_object_store(sources: Path, built: Manifest, s3: str) -> None:
@@ -243,13 +246,17 @@ def test_a_build_in_an_object_store(sources: Path, built: Manifest, s3: str) -> 
 def test_a_failed_write_leaves_the_old_manifest(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, work = tmp_path / "out" / "v1.parquet", tmp_path / "work"
     first = build(sources, path, work).written
-    before = {file: (tmp_path / "out" / file).read_bytes() for file in os.listdir(tmp_path / "out")}
+
+    def files() -> dict[Path, bytes]:
+        return {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+
+    before = files()
     for fragment in work.glob("v1-*/variations/*"):  # readable footer, unreadable rows
         data = fragment.read_bytes()
         fragment.write_bytes(b"PAR1" + b"\xff" * (len(data) // 2) + data[4 + len(data) // 2 :])
     with pytest.raises(DamagedFragment, match=r".+"):
         build(sources, path, work)
-    assert {file: (tmp_path / "out" / file).read_bytes() for file in os.listdir(tmp_path / "out")} == before
+    assert files() == before
     assert Manifest(str(path)).digest == first.digest
 
 

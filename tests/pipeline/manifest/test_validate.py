@@ -18,6 +18,7 @@ from toy_stages import build, recipe, write_pictures
 
 from pipeline import ids
 from pipeline.imaging.png import to_png
+from pipeline.manifest.checksum import BLANK, stamp
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import FOOTER, SCHEMA
 from pipeline.manifest.validate.manifest import validate
@@ -36,7 +37,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def _write(path: Path, built: Manifest, rows: list[Row], footer: Row | None = None) -> str:
     said = {**built.footer, **(footer or {})}
     metadata = {**(SCHEMA.metadata or {}), FOOTER: json.dumps(said).encode()}
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA.with_metadata(metadata)), path)
+    return _save(path, built, pa.Table.from_pylist(rows, SCHEMA.with_metadata(metadata)))
+
+
+def _save(path: Path, built: Manifest, table: pa.Table) -> str:
+    """Writes a table as a manifest, with the list of misses that the footer names and a checksum that fits."""
+    said = json.loads(table.schema.metadata[FOOTER])
+    blank = json.dumps({**said, "checksum": BLANK}).encode()
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, FOOTER: blank}), path)
+    with open(path, "r+b") as file:
+        stamp(file)
+    misses = Path(Manifest(str(path)).rejected_path)
+    misses.parent.mkdir(exist_ok=True)
+    misses.write_bytes(Path(built.rejected_path).read_bytes())
     return str(path)
 
 
@@ -117,7 +130,6 @@ def test_a_row_twice(built: Manifest, tmp_path: Path) -> None:
 
 def test_a_lost_row_is_missed(built: Manifest, tmp_path: Path) -> None:
     rows = _rows(built)
-    (tmp_path / "v1.rejected.parquet").write_bytes(Path(built.rejected_path).read_bytes())
     problems = validate(_write(tmp_path / "v1.parquet", built, rows[1:]))
     assert any(
         p.column == "source_id" and f"source {rows[0]['source_id']}: 3 variations and 0 rejected" in p.message
@@ -190,8 +202,7 @@ def test_a_fault_of_all_rows_is_not_listed_for_all(built: Manifest, tmp_path: Pa
 @pytest.mark.parametrize("column", SCHEMA.names)
 def test_a_missing_column_is_a_problem_not_a_crash(built: Manifest, tmp_path: Path, column: str) -> None:
     table = _table(built).drop_columns([column])
-    pq.write_table(table, tmp_path / "v1.parquet")
-    problems = validate(str(tmp_path / "v1.parquet"))
+    problems = validate(_save(tmp_path / "v1.parquet", built, table))
     assert [(p.row, p.column, p.message) for p in problems] == [(None, column, "is missing")]
 
 
@@ -209,8 +220,7 @@ def test_a_column_of_another_type(built: Manifest, tmp_path: Path, column: str, 
     table = _table(built)
     place = table.schema.get_field_index(column)
     table = table.set_column(place, column, pa.concat_arrays([values] * table.num_rows))
-    pq.write_table(table, tmp_path / "v1.parquet")
-    problems = validate(str(tmp_path / "v1.parquet"))
+    problems = validate(_save(tmp_path / "v1.parquet", built, table))
     assert [(p.row, p.column) for p in problems] == [(None, column)]
     assert problems[0].message.startswith(f"is {values.type}, not ")
 
@@ -219,16 +229,16 @@ def test_a_manifest_written_by_another_program(built: Manifest, tmp_path: Path) 
     """Wider types and no footer: readable all the same, and said to lack its footer."""
     frame = pq.read_table(built.path).to_pandas()
     frame.to_parquet(tmp_path / "v1.parquet")
-    problems = [str(problem) for problem in validate(str(tmp_path / "v1.parquet"))]
-    assert problems == ["the Parquet footer does not say how it was made (no 'spotdiff' metadata)"]
+    (problem,) = validate(str(tmp_path / "v1.parquet"))
+    assert problem.message == "the Parquet footer does not say how it was made (no 'spotdiff' metadata)"
+    assert "spotdiff filter" in str(problem)
 
 
 def test_keypoints_of_another_shape(built: Manifest, tmp_path: Path) -> None:
     table = _table(built)
     points = pa.array([[[0.5, 0.5, 1.0]] * 17] * table.num_rows)
     table = table.set_column(table.schema.get_field_index("keypoints"), "keypoints", points)
-    pq.write_table(table, tmp_path / "v1.parquet")
-    problems = validate(str(tmp_path / "v1.parquet"))
+    problems = validate(_save(tmp_path / "v1.parquet", built, table))
     assert {(p.column, p.message) for p in problems if p.row is not None} == {("keypoints", "are not 18 of 3 numbers")}
 
 
@@ -265,10 +275,11 @@ def test_a_footer_of_strange_content(built: Manifest, tmp_path: Path, footer: Ro
 
 @pytest.mark.parametrize("content", [b"text", None])
 def test_a_broken_list_of_misses(built: Manifest, tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "v1.rejected.parquet"
+    manifest = _write(tmp_path / "v1.parquet", built, _rows(built))
+    path = Path(Manifest(manifest).rejected_path)
     if content is None:
         pq.write_table(pa.table({"kind": ["source"]}), path)
     else:
         path.write_bytes(content)
-    (problem,) = validate(_write(tmp_path / "v1.parquet", built, _rows(built)))
-    assert "v1.rejected.parquet: " in problem.message
+    (problem,) = validate(manifest)
+    assert f"{path}: " in problem.message

@@ -1,0 +1,207 @@
+"""Kills writes of a manifest at random moments while somebody reads it: what is seen is the old one or the new, whole.
+
+    python benchmarks/kill_writes.py [--kills 20] [--rows 400] [--where disk s3] [--seed 0]
+
+Two manifests with different rows take turns under one name, now as one file, now as parts. Each writer is a process of
+its own, stopped with SIGKILL: half of them at any moment, half when the first finished file has been put in its place.
+Another process opens the manifest all the time and proves it: each row, and the list of misses that belongs to it.
+Prints a table and exits with 1 if anything else was ever seen. ``s3`` is moto's server on loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import store
+from pipeline.config import UserError
+from pipeline.manifest.digest import RowsDigest, canonical_columns
+from pipeline.manifest.parts import PartsWriter
+from pipeline.manifest.read import Manifest
+from pipeline.manifest.rejected import RejectedWriter, sha256_of
+from pipeline.manifest.schema import FORMAT, REJECTED_SCHEMA, SCHEMA
+from pipeline.manifest.staged import Staged
+
+_SIZES = {"parts": 20_000, "one file": 1 << 40}
+_SERVER = """
+from moto.server import ThreadedMotoServer
+import threading
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+threading.Event().wait()
+"""
+
+
+def main() -> int:
+    arguments = _arguments()
+    if arguments.write:
+        path, name, rows, form = arguments.write
+        write(path, name, int(rows), form, say_when_placing=True)
+        return 0
+    if arguments.watch:
+        return watch(*arguments.watch)
+    table = Table(
+        "where", "from", "to", "kills", "of them while placing", "old seen", "new seen", "told to start again", "false"
+    )
+    wrong = 0
+    for where in arguments.where:
+        with place(where) as folder:
+            for before in _SIZES:
+                for after in _SIZES:
+                    line = series(f"{folder}/{before[:3]}-{after[:3]}/v1.parquet", before, after, arguments)
+                    wrong += line[-1]
+                    table.add_row(where, before, after, *map(str, line))
+    Console().print(table)
+    return 1 if wrong else 0
+
+
+def series(path: str, before: str, after: str, arguments: argparse.Namespace) -> tuple[int, ...]:
+    """Kills, kills while placing, old seen, new seen, told to start again, anything else seen."""
+    dice = random.Random(arguments.seed)
+    write(path, "old", arguments.rows, before)
+    old = prove(path)
+    begun = time.monotonic()
+    _writer(path, "new", arguments.rows, after).wait()
+    whole = time.monotonic() - begun
+    new = prove(path)
+    write(path, "old", arguments.rows, before)
+    stop = Path(tempfile.mkdtemp()) / "stop"
+    reader = _start("--watch", path, str(stop))
+    placing = 0
+    for number in range(arguments.kills):
+        names = ("new", after) if number % 2 == 0 else ("old", before)
+        process = _writer(path, names[0], arguments.rows, names[1])
+        if number % 4 < 2:
+            time.sleep(dice.uniform(0.3, 1) * whole)
+        else:
+            assert process.stdout is not None
+            process.stdout.readline()  # it has begun to place
+            time.sleep(dice.uniform(0, 0.02))
+            placing += 1
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    stop.touch()
+    printed = reader.communicate()[0]
+    seen = Counter(printed.split())
+    write(path, "new", arguments.rows, after)
+    left = files(path) - {*Manifest(path).paths, Manifest(path).rejected_path}
+    again = seen.pop("again", 0)
+    right = seen.pop(old, 0), seen.pop(new, 0)
+    return arguments.kills, placing, *right, again, seen.total() + len(left) + (reader.returncode != 0)
+
+
+def write(path: str, name: str, rows: int, form: str, *, say_when_placing: bool = False) -> None:
+    """Writes a manifest of made-up rows whose content the name settles."""
+    if say_when_placing:
+        place_file = Staged.place
+
+        def place(self: Staged, url: str) -> None:
+            place_file(self, url)
+            print("placed", flush=True)  # noqa: T201  (to the process that kills this one)
+
+        Staged.place = place  # type: ignore[method-assign]
+    writer = PartsWriter(path, {"format": FORMAT, "name": name}, _SIZES[form])
+    rejected = RejectedWriter(path, writer.generation)
+    picture = {"bytes": random.Random(name).randbytes(300), "path": "x.png"}
+    empty = dict.fromkeys(SCHEMA.names)
+    for number in range(rows):
+        ids = {"variation_id": f"{name}{number:06d}", "attempt": number}
+        writer.add({**empty, **ids, "image": picture, "mask": picture, "control": picture})
+        rejected.add_values(
+            {**dict.fromkeys(REJECTED_SCHEMA.names), "kind": "source", "status": "failed", "path": name}
+        )
+    writer.close({"rejected": rejected.close()})
+
+
+def watch(path: str, stop: str) -> int:
+    """Opens and proves the manifest until a file appears; prints the digest each time."""
+    while not Path(stop).exists():
+        try:
+            print(prove(path))  # noqa: T201
+        except UserError as error:
+            print("again" if "start again" in str(error) else f"UserError:{error}".replace(" ", "_"))  # noqa: T201
+        except (OSError, AssertionError, ValueError) as error:
+            print(f"{type(error).__name__}:{error}".replace(" ", "_"))  # noqa: T201
+    return 0
+
+
+def prove(path: str) -> str:
+    """The digest of the manifest, once all of its rows and its list of misses were held against it."""
+    manifest = Manifest(path)
+    digest = RowsDigest()
+    for batch in manifest.batches():
+        digest.add_columns(canonical_columns(batch))
+    said: dict[str, Any] = manifest.footers[-1]
+    assert digest.value == manifest.digest == said["total"]["digest"]
+    try:
+        with store.open_input(manifest.rejected_path) as file:
+            assert sha256_of(file) == said["rejected"]["sha256"]
+    except FileNotFoundError as error:
+        raise UserError("the list went with its manifest; start again") from error
+    return digest.value
+
+
+def files(path: str) -> set[str]:
+    """All files at and beside the manifest, hidden ones too."""
+    fs, folder = store.filesystem(path.rpartition("/")[0])
+    return {name if store.is_local(path) else f"s3://{name}" for name in fs.find(folder)}
+
+
+@contextmanager
+def place(where: str) -> Iterator[str]:
+    """A folder on disk, or a bucket of a server on loopback."""
+    if where == "disk":
+        with tempfile.TemporaryDirectory(prefix="spotdiff-kills-") as folder:
+            yield folder
+        return
+    server = subprocess.Popen(
+        [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert server.stdout is not None
+        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        secrets = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ.update({"AWS_ENDPOINT_URL": address, **secrets})
+        store.filesystem("s3://kills/x")[0].mkdir("kills")
+        yield "s3://kills"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _writer(path: str, name: str, rows: int, form: str) -> subprocess.Popen[str]:
+    return _start("--write", path, name, str(rows), form)
+
+
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20, help="for each pair of forms")
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--where", nargs="+", choices=["disk", "s3"], default=["disk", "s3"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--watch", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
