@@ -332,7 +332,7 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
-    return f"{where}: {problem['msg']}{got}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
 
 
 def default_workers(torch_threads: int) -> int:
