@@ -33,7 +33,7 @@ def read(root: str) -> dict[str, Any]:
     """The index as it was written; empty where there is none, or none that is whole."""
     try:
         digest, _, text = store.read_bytes(store.join(root, NAME)).partition(b"\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     if hashlib.sha256(text).hexdigest().encode() != digest:
         logger.debug("the index of %s is damaged and not used", root)
