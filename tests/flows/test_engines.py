@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
 
 from flows.engines.local import LocalEngine
 from pipeline.runner.engine import Chain
-from pipeline.runner.ledger import Fragment
+from pipeline.runner.ledger import DamagedFragment, Fragment
 from pipeline.runner.plan import Shard
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -131,3 +131,17 @@ def test_an_error_stops_the_other_threads_and_comes_out_as_it_is() -> None:
         in_flow(LocalEngine(2, cancel), [FakeTask("a", broken)])
     assert cancel.is_set()
     assert len(watch.started) < len(SHARDS)
+
+
+def test_damage_ends_the_call_but_not_the_build() -> None:
+    """The build removes the fragment and calls the engine again."""
+    engine, watch = LocalEngine(2), Watch()
+
+    def damaged(shard: Shard, before: Fragment | None) -> Fragment:
+        raise DamagedFragment("poses/000000.parquet", "a flipped bit")
+
+    with pytest.raises(DamagedFragment, match="a flipped bit"):
+        in_flow(engine, [FakeTask("a", damaged)])
+    assert not engine.cancel.is_set()
+    chains, _ = in_flow(engine, [watch.task("a", "a")])
+    assert [len(chain) for chain in chains] == [1] * len(SHARDS)

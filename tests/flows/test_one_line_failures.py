@@ -16,6 +16,7 @@ from commands import BIN, run_command
 from toy_stages import write_pictures
 
 from pipeline.config import build_config
+from pipeline.runner.lock import only_writer
 
 FAILING = "import sys; sys.argv = ['spotdiff']; from flows.cli import command_line\ndef fail(): {}\ncommand_line(fail)"
 
@@ -111,3 +112,12 @@ def test_an_object_store_behind_a_dead_wire_is_told_within_seconds(
         done = run_command("spotdiff", "status", "m.parquet", "--work", "s3://bucket/work", cwd=tmp_path, timeout=90)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "object store: Connect timeout" in done.stderr
+
+
+def test_a_second_build_of_a_manifest_is_told_who_the_first_is(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in", 1)
+    with only_writer(str(tmp_path / "m.parquet")):
+        done = run_command("spotdiff", "build", "in", "--manifest", "m.parquet", "--work", "other", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert f"process {os.getpid()} on {socket.gethostname()}" in done.stderr
+    assert not (tmp_path / "m.parquet").exists()
