@@ -61,7 +61,7 @@ def started(asked: list[str], folder: Path) -> subprocess.Popen[str]:
     command = [str(BIN / "spotdiff"), *asked]
     running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
-    while not list(folder.glob("work/m/sources/*.parquet")) and time.monotonic() < deadline:
+    while not list(folder.glob("work/m-*/sources/*.parquet")) and time.monotonic() < deadline:
         assert running.poll() is None, running.communicate()
         time.sleep(0.05)
     return running
@@ -111,9 +111,9 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(asked: list[str], tmp
     assert not list(tmp_path.glob("work/**/.*"))
     assert "not finished" in run_command("spotdiff", "status", "m.parquet", cwd=tmp_path).stdout
 
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/m/*/*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/m-*/*/*.parquet")}
     run_command("spotdiff", *asked, cwd=tmp_path)
-    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/m/*/*.parquet")}
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/m-*/*/*.parquet")}
     assert before.items() <= after.items()
     assert (tmp_path / "m.parquet").exists()
 
