@@ -133,7 +133,8 @@ def test_only_bad_files_is_one_clear_line(asked: list[str], tmp_path: Path) -> N
     (tmp_path / "bad").mkdir()
     for name, data in {"a.jpg": b"", "b.png": b"no picture", "c.jpg": b"\xff\xd8\xff\xe0 cut off"}.items():
         (tmp_path / "bad" / name).write_bytes(data)
-    done = run_command("spotdiff", "build", "bad", *asked[2:], cwd=tmp_path)
+    assert asked[2] == "--poses", "a pose file that names none of the sources is told before they are opened"
+    done = run_command("spotdiff", "build", "bad", *asked[4:], cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     rejected = Manifest(str(tmp_path / "m.parquet")).rejected_path
