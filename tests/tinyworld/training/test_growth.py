@@ -99,7 +99,7 @@ def test_a_few_steps_from_smaller_weights_save_a_grown_unet_that_loads(tmp_path)
     save_half(older, out / "diffusion" / "unet")
     main(Trainable.DIFFUSION, out, work, steps=4, scenes=32, threads=1, seed=None, tune=False, grow=True)
     after = shipped(out).generator.unet
-    assert after.config["up_block_types"] == build_unet().config["up_block_types"]
+    assert tuple(after.config["up_block_types"]) == build_unet().config["up_block_types"]
     known = older.state_dict()
     for name, value in after.named_parameters():
         if name in known:
