@@ -5,9 +5,11 @@
     python -m tinyworld.train all                       # in order; several hours on 2 cores
     python -m tinyworld.train autoencoder --steps 4000  # one of them; run again to resume
     python -m tinyworld.train diffusion --tune          # on from the weights in --out
+    python -m tinyworld.train diffusion --grow          # the same, with a UNet of an older, smaller make
 
 Checkpoints and rendered scenes lie in ``--work``; a stopped run goes on from its last checkpoint when the same command
-is given again. The weights go to ``--out`` in hub layout, as float16 safetensors.
+is given again; other ``--steps`` than before move its end and the learning rate's decay before it. The weights go to
+``--out`` in hub layout, as float16 safetensors.
 """
 
 from __future__ import annotations
@@ -52,10 +54,15 @@ def main(
     tune: Annotated[
         bool, typer.Option("--tune", help="Begin with the weights in --out: pose, diffusion, decoder.")
     ] = False,
+    grow: Annotated[
+        bool, typer.Option("--grow", help="Begin with the weights in --out, grown to today's size: diffusion.")
+    ] = False,
 ) -> None:
     """Trains the small models of the tiny profile; resumes where a checkpoint lies in --work."""
     if tune and model not in _TUNED:
         raise typer.BadParameter(f"{model} cannot be tuned; those that can: {', '.join(_TUNED)}", param_hint="--tune")
+    if grow and (tune or model is not Trainable.DIFFUSION):
+        raise typer.BadParameter(f"only {Trainable.DIFFUSION} can grow, and is tuned by that", param_hint="--grow")
     import torch
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -64,7 +71,8 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     wanted = [m for m in Trainable if m is not Trainable.ALL] if model is Trainable.ALL else [model]
     for one in wanted:
-        _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed}, **({"start": out} if tune else {}))
+        begin = {"start": out} if tune or grow else {}
+        _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed}, **begin, **({"grow": True} if grow else {}))
 
 
 Overrides = dict[str, int | None]
@@ -110,13 +118,15 @@ def _sam(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
     sam.train(out / "sam", work, load_renders(work, scenes), recipe, pairs=min(sam.PAIRS, scenes))
 
 
-def _diffusion(out: Path, work: Path, scenes: int, overrides: Overrides, start: Path | None = None) -> None:
+def _diffusion(
+    out: Path, work: Path, scenes: int, overrides: Overrides, start: Path | None = None, grow: bool = False
+) -> None:
     from tinyworld.training import diffusion
     from tinyworld.training.renders import STUDIO_SEED, load_renders
 
-    recipe = _with(diffusion.TUNING if start else diffusion.RECIPE, overrides)
+    recipe = _with(diffusion.GROWTH if grow else diffusion.TUNING if start else diffusion.RECIPE, overrides)
     studio, scenic = load_renders(work, scenes, STUDIO_SEED), load_renders(work, scenes)
-    diffusion.train(out, work, studio, scenic, recipe, start=start)
+    diffusion.train(out, work, studio, scenic, recipe, start=start, grow=grow)
 
 
 def _inpainting(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 
@@ -11,10 +12,13 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from tinyworld.world.identity import CHOICES, Identity, article
+from tinyworld.world.palette import CLOTHING
 from tinyworld.world.render import Scene, sample_scene
 
 CONTEXT = 48
 """Tokens a caption may have, begin and end included."""
+HATS = tuple(hat for hat in CHOICES["hat"] if hat != "none")
 
 
 def caption(scene: Scene, generator: torch.Generator) -> tuple[str, set[str]]:
@@ -35,6 +39,33 @@ def caption(scene: Scene, generator: torch.Generator) -> tuple[str, set[str]]:
     if kind < 0.875:
         return scene.identity.prompt(), set(subject)
     return scene.background.prompt(), background
+
+
+def pointed(scene: Scene, generator: torch.Generator) -> str:
+    """A caption that makes a single attribute of the subject count.
+
+    One that is named is left out; or, where a hat is worn, it is put on at the end, as an edit of a description does,
+    after no hat or another one.
+    """
+    which, other, edit = torch.rand(3, generator=generator).tolist()
+    identity = scene.identity
+    if identity.hat == "none" or edit < 0.5:
+        # never the hat: to say of none is how captions say that there is none
+        names = [name for name in identity.attributes() if not name.startswith("hat")]
+        text = identity.prompt({names[int(which * len(names))]})
+    elif edit < 0.75:
+        text = f"{identity.prompt({'hat', 'hat_color'})} wearing {_hat(identity)}"
+    else:
+        colors = [color for color in CLOTHING if color != identity.hat_color]
+        before = dataclasses.replace(
+            identity, hat=HATS[int(which * len(HATS))], hat_color=colors[int(other * len(colors))]
+        )
+        text = f"{before.prompt()} wearing {_hat(identity)}"
+    return f"{text}, {scene.background.prompt()}"
+
+
+def _hat(identity: Identity) -> str:
+    return article(f"{identity.hat_color} {identity.hat}")
 
 
 def attribute_values(scene: Scene) -> dict[str, str]:

@@ -17,12 +17,7 @@ from torch.nn import functional as F
 from tinyworld.training.autoencoder import cached_latents, pick
 from tinyworld.training.captions import tokenize
 from tinyworld.training.clip import image_processor
-from tinyworld.training.diffusion import (
-    add_noise,
-    build_unet,
-    noise_schedule,
-    training_captions,
-)
+from tinyworld.training.diffusion import add_noise, noise_schedule, training_captions
 from tinyworld.training.loop import Losses, Recipe, fit
 from tinyworld.training.renders import Renders
 from tinyworld.training.save import save_half
@@ -71,7 +66,7 @@ def train(out_dir: Path, work_dir: Path, renders: Renders, recipe: Recipe = RECI
 
 def widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """A copy of the UNet that takes 9 channels: noisy latents, mask, masked latents."""
-    wide = build_unet(in_channels=9)
+    wide = UNet2DConditionModel.from_config({**unet.config, "in_channels": 9})
     state = unet.state_dict()
     first = torch.zeros_like(wide.conv_in.weight)
     first[:, :4] = state["conv_in.weight"]

@@ -9,10 +9,12 @@ from tinyworld.training.captions import (
     build_tokenizer,
     caption,
     labels,
+    pointed,
     tokenize,
     vocabulary,
 )
 from tinyworld.training.renders import EVALUATION_SEED, STUDIO_SEED, scene_of
+from tinyworld.world.identity import article
 from tinyworld.world.render import sample_scene
 
 
@@ -45,6 +47,18 @@ def test_captions_are_full_partial_and_of_one_kind():
     assert frozenset(scene.background.attributes()) in kinds
     assert frozenset(scene.identity.attributes()) in kinds
     assert len(kinds) > 6
+
+
+@pytest.mark.parametrize("hat", ["none", "beanie"])
+def test_a_pointed_caption_leaves_out_one_attribute_or_puts_the_hat_on_last(hat):
+    scene = next(s for s in map(sample_scene, range(99)) if s.identity.hat == hat)
+    who, place = scene.identity, scene.background.prompt()
+    texts = {pointed(scene, torch.Generator().manual_seed(i)) for i in range(200)}
+    one_less = {f"{who.prompt({name})}, {place}" for name in who.attributes() if not name.startswith("hat")}
+    assert one_less <= texts
+    edits = texts - one_less
+    assert all(text.endswith(f" wearing {article(f'{who.hat_color} {who.hat}')}, {place}") for text in edits)
+    assert (len(edits) > 10) == (hat != "none")
 
 
 def test_labels_are_zero_where_nothing_is_named_and_follow_the_vocabulary():

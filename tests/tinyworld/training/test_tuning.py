@@ -7,7 +7,7 @@ from typer import BadParameter
 
 from tinyworld.train import WEIGHTS, Trainable, main
 from tinyworld.training.autoencoder import cached_decodings, psnr
-from tinyworld.training.diffusion import FIGURE, HEAD, loss_weights, shipped
+from tinyworld.training.diffusion import CROWDING, FIGURE, HEAD, add_noise, loss_weights, noise_schedule, shipped
 from tinyworld.training.renders import EVALUATION_SEED, STUDIO_SEED, load_renders, scene_of, shows_scene
 
 
@@ -50,6 +50,17 @@ def test_decoded_renders_are_made_once_and_look_like_the_renders(renders, tmp_pa
     difference = np.abs(first.astype(float) - renders.images).mean()
     assert 0 < difference < 20
     assert psnr(vae, renders.images) > 20
+
+
+def test_time_steps_crowd_around_the_middle_and_still_reach_the_ends():
+    schedule, latents = noise_schedule(), torch.zeros(1000, 4, 16, 16)
+    evenly, crowded = (add_noise(schedule, latents, torch.Generator().manual_seed(0), c)[1] for c in (0.0, CROWDING))
+    assert (evenly // 100).bincount().tolist() == [100] * 10
+    tenths = (crowded // 100).bincount()
+    assert tenths[4] > 2 * tenths[0] > 0
+    assert tenths.argmin() in (0, 9)
+    assert crowded.min() < 5
+    assert crowded.max() > 994
 
 
 @pytest.mark.slow
