@@ -33,10 +33,11 @@ from pipeline.manifest.digest import RowsDigest, canonical_columns
 from pipeline.manifest.parts import PartsWriter
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.rejected import RejectedWriter, sha256_of
-from pipeline.manifest.schema import FORMAT, REJECTED_SCHEMA, SCHEMA
+from pipeline.manifest.schema import FORMAT, PICTURES, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.staged import Staged
 
-_SIZES = {"parts": 20_000, "one file": 1 << 40}
+_SIZES = {"parts": 600_000, "one file": 1 << 40}
+_PICTURE = 3000
 _SERVER = """
 from moto.server import ThreadedMotoServer
 import threading
@@ -117,11 +118,12 @@ def write(path: str, name: str, rows: int, form: str, *, say_when_placing: bool 
         Staged.place = place  # type: ignore[method-assign]
     writer = PartsWriter(path, {"format": FORMAT, "name": name}, _SIZES[form])
     rejected = RejectedWriter(path, writer.generation)
-    picture = {"bytes": random.Random(name).randbytes(300), "path": "x.png"}
+    noise = random.Random(name)
     empty = dict.fromkeys(SCHEMA.names)
     for number in range(rows):
         ids = {"variation_id": f"{name}{number:06d}", "attempt": number}
-        writer.add({**empty, **ids, "image": picture, "mask": picture, "control": picture})
+        pictures = {of: {"bytes": noise.randbytes(_PICTURE), "path": "x.png"} for of in PICTURES}
+        writer.add({**empty, **ids, **pictures})
         rejected.add_values(
             {**dict.fromkeys(REJECTED_SCHEMA.names), "kind": "source", "status": "failed", "path": name}
         )

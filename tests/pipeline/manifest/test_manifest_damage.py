@@ -143,6 +143,13 @@ def test_rows_whose_digest_was_made_again(copy: Path, built: Manifest, fault: st
     assert problems[0].remedy
 
 
+@pytest.mark.parametrize("said", ["[" * 100_000, "[]", "{", "\\xff"])
+def test_a_footer_that_cannot_be_read_is_none(copy: Path, said: str) -> None:
+    pq.write_table(pq.read_table(copy).replace_schema_metadata({**(SCHEMA.metadata or {}), FOOTER: said}), copy)
+    (problem,) = validate(str(copy))
+    assert "does not say how it was made" in str(problem)
+
+
 def test_the_list_of_misses(copy: Path) -> None:
     misses = Path(Manifest(str(copy)).rejected_path)
     data = misses.read_bytes()
