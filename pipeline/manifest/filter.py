@@ -153,5 +153,5 @@ def _misses(origin: Manifest) -> Iterator[dict[str, Any]]:
         return
     with store.open_input(origin.rejected_path) as file, pq.ParquetFile(file) as parquet:
         if set(REJECTED_SCHEMA.names) <= set(parquet.schema_arrow.names):
-            for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names):
+            for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names, use_threads=False):
                 yield from batch.to_pylist()

@@ -113,5 +113,5 @@ def misses(manifest: Manifest, problems: Problems) -> Iterator[tuple[str, str]] 
 
 def _rows_of(path: str) -> Iterator[tuple[str, str]]:
     with store.open_input(path) as file, pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(columns=["kind", "source_id"]):
+        for batch in parquet.iter_batches(columns=["kind", "source_id"], use_threads=False):
             yield from zip(*(batch.column(name).to_pylist() for name in ("kind", "source_id")), strict=True)
