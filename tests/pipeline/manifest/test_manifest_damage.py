@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +230,23 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.3
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
+def test_no_thread_of_arrow_s_can_outlive_a_validation(built: Manifest) -> None:
+    code = """
+import os, sys
+import cv2
+from pipeline.manifest.validate.manifest import validate
+before = len(os.listdir("/proc/self/task"))
+assert validate(sys.argv[1]) == []
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, built.path], env=alone, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
 
 
 def test_a_damaged_fragment_does_not_become_a_manifest(tmp_path: Path) -> None:
