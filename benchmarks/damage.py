@@ -62,6 +62,8 @@ class Toy:
         for number in range(arguments.sources):
             (folder / "in" / f"{number:06d}.png").touch()
         self.digest = self.build()
+        if problems := validate(str(self.manifest)):
+            raise SystemExit(f"the undamaged build is not sound: {problems[0]}")
         self.said = _content(self.manifest)
 
     def build(self) -> str:

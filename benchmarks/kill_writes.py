@@ -5,27 +5,32 @@
 Two manifests with different rows take turns under one name, now as one file, now as parts. Each writer is a process of
 its own, stopped with SIGKILL: half of them at any moment, half when the first finished file has been put in its place.
 Another process opens the manifest all the time and proves it: each row, and the list of misses that belongs to it.
-Prints a table and exits with 1 if anything else was ever seen. ``s3`` is moto's server on loopback.
+Prints a line for each pair of forms: kills, how many of them met a writer that was placing, how often the reader saw
+the old and the new one or was told to start again, and false sights, which also make it exit with 1. ``s3`` is moto's
+server on loopback.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
-import signal
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import product
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from pipeline import store
 from pipeline.config import UserError
@@ -33,10 +38,14 @@ from pipeline.manifest.digest import RowsDigest, canonical_columns
 from pipeline.manifest.parts import PartsWriter
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.rejected import RejectedWriter, sha256_of
-from pipeline.manifest.schema import FORMAT, REJECTED_SCHEMA, SCHEMA
+from pipeline.manifest.schema import FORMAT, PICTURES, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.staged import Staged
 
-_SIZES = {"parts": 20_000, "one file": 1 << 40}
+_SIZES = {"parts": 600_000, "one file": 1 << 40}
+_PICTURE = 3000
+_LINE = "%-6s%-10s%-10s%6s%9s%6s%6s%7s%7s%6s"
+PROCESSES = multiprocessing.get_context("forkserver")
+"""Of one that has imported everything, so that kills meet the writing and not the start."""
 _SERVER = """
 from moto.server import ThreadedMotoServer
 import threading
@@ -49,24 +58,18 @@ threading.Event().wait()
 
 def main() -> int:
     arguments = _arguments()
-    if arguments.write:
-        path, name, rows, form = arguments.write
-        write(path, name, int(rows), form, say_when_placing=True)
-        return 0
-    if arguments.watch:
-        return watch(*arguments.watch)
-    table = Table(
-        "where", "from", "to", "kills", "of them while placing", "old seen", "new seen", "told to start again", "false"
-    )
+    PROCESSES.set_forkserver_preload(["s3fs", "rich.console", "pipeline.manifest.rejected", "pipeline.manifest.read"])
+    console = Console(soft_wrap=True)
+    console.print(_LINE % ("where", "from", "to", "kills", "placing", "old", "new", "again", "false", "s"))
     wrong = 0
-    for where in arguments.where:
-        with place(where) as folder:
-            for before in _SIZES:
-                for after in _SIZES:
-                    line = series(f"{folder}/{before[:3]}-{after[:3]}/v1.parquet", before, after, arguments)
-                    wrong += line[-1]
-                    table.add_row(where, before, after, *map(str, line))
-    Console().print(table)
+    with ExitStack() as stack:
+        folders = [stack.enter_context(place(where)) for where in arguments.where]  # before the first process
+        for folder, before, after in product(folders, _SIZES, _SIZES):
+            begun = time.monotonic()
+            line = series(f"{folder}/{before[:3]}-{after[:3]}/v1.parquet", before, after, arguments)
+            wrong += line[-1]
+            where = "disk" if store.is_local(folder) else "s3"
+            console.print(_LINE % (where, before, after, *line, round(time.monotonic() - begun)))
     return 1 if wrong else 0
 
 
@@ -76,68 +79,74 @@ def series(path: str, before: str, after: str, arguments: argparse.Namespace) ->
     write(path, "old", arguments.rows, before)
     old = prove(path)
     begun = time.monotonic()
-    _writer(path, "new", arguments.rows, after).wait()
+    process, placed = _writer(path, "new", arguments.rows, after)
+    process.join()
     whole = time.monotonic() - begun
     new = prove(path)
     write(path, "old", arguments.rows, before)
-    stop = Path(tempfile.mkdtemp()) / "stop"
-    reader = _start("--watch", path, str(stop))
+    folder = Path(tempfile.mkdtemp(prefix="spotdiff-kills-"))
+    reader = PROCESSES.Process(target=watch, args=(path, folder))
+    reader.start()
     placing = 0
     for number in range(arguments.kills):
         names = ("new", after) if number % 2 == 0 else ("old", before)
-        process = _writer(path, names[0], arguments.rows, names[1])
+        process, placed = _writer(path, names[0], arguments.rows, names[1])
         if number % 4 < 2:
-            time.sleep(dice.uniform(0.3, 1) * whole)
+            time.sleep(dice.uniform(0, 1) * whole)
         else:
-            assert process.stdout is not None
-            process.stdout.readline()  # it has begun to place
+            placed.poll(60)  # it has begun to place
             time.sleep(dice.uniform(0, 0.02))
-            placing += 1
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    stop.touch()
-    printed = reader.communicate()[0]
-    seen = Counter(printed.split())
+            placing += process.is_alive()
+        process.kill()
+        process.join()
+    (folder / "stop").touch()
+    reader.join()
+    seen = Counter((folder / "seen").read_text().split("\n")[:-1])
+    shutil.rmtree(folder)
+    for said in seen.keys() - {old, new, "again"}:
+        Console(stderr=True, soft_wrap=True).print(said, markup=False)
     write(path, "new", arguments.rows, after)
     left = files(path) - {*Manifest(path).paths, Manifest(path).rejected_path}
     again = seen.pop("again", 0)
     right = seen.pop(old, 0), seen.pop(new, 0)
-    return arguments.kills, placing, *right, again, seen.total() + len(left) + (reader.returncode != 0)
+    return arguments.kills, placing, *right, again, seen.total() + len(left) + (reader.exitcode != 0)
 
 
-def write(path: str, name: str, rows: int, form: str, *, say_when_placing: bool = False) -> None:
-    """Writes a manifest of made-up rows whose content the name settles."""
-    if say_when_placing:
+def write(path: str, name: str, rows: int, form: str, placed: Connection | None = None) -> None:
+    """Writes a manifest of made-up rows whose content the name settles; tells ``placed`` of each file in its place."""
+    if placed:
         place_file = Staged.place
 
         def place(self: Staged, url: str) -> None:
             place_file(self, url)
-            print("placed", flush=True)  # noqa: T201  (to the process that kills this one)
+            placed.send(url)
 
         Staged.place = place  # type: ignore[method-assign]
     writer = PartsWriter(path, {"format": FORMAT, "name": name}, _SIZES[form])
     rejected = RejectedWriter(path, writer.generation)
-    picture = {"bytes": random.Random(name).randbytes(300), "path": "x.png"}
+    noise = random.Random(name)
     empty = dict.fromkeys(SCHEMA.names)
     for number in range(rows):
         ids = {"variation_id": f"{name}{number:06d}", "attempt": number}
-        writer.add({**empty, **ids, "image": picture, "mask": picture, "control": picture})
+        pictures = {of: {"bytes": noise.randbytes(_PICTURE), "path": "x.png"} for of in PICTURES}
+        writer.add({**empty, **ids, **pictures})
         rejected.add_values(
             {**dict.fromkeys(REJECTED_SCHEMA.names), "kind": "source", "status": "failed", "path": name}
         )
     writer.close({"rejected": rejected.close()})
 
 
-def watch(path: str, stop: str) -> int:
-    """Opens and proves the manifest until a file appears; prints the digest each time."""
-    while not Path(stop).exists():
-        try:
-            print(prove(path))  # noqa: T201
-        except UserError as error:
-            print("again" if "start again" in str(error) else f"UserError:{error}".replace(" ", "_"))  # noqa: T201
-        except (OSError, AssertionError, ValueError) as error:
-            print(f"{type(error).__name__}:{error}".replace(" ", "_"))  # noqa: T201
-    return 0
+def watch(path: str, folder: Path) -> None:
+    """Opens and proves the manifest until ``folder/stop`` is there; writes down each time what it saw, a line each."""
+    with (folder / "seen").open("w") as seen:
+        while not (folder / "stop").exists():
+            try:
+                said = prove(path)
+            except UserError as error:
+                said = "again" if "start again" in str(error) else f"UserError: {error}"
+            except (OSError, AssertionError, ValueError) as error:
+                said = f"{type(error).__name__}: {error}"
+            seen.write(" ".join(said.split()) + "\n")
 
 
 def prove(path: str) -> str:
@@ -184,12 +193,13 @@ def place(where: str) -> Iterator[str]:
         server.wait()
 
 
-def _writer(path: str, name: str, rows: int, form: str) -> subprocess.Popen[str]:
-    return _start("--write", path, name, str(rows), form)
-
-
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True)
+def _writer(path: str, name: str, rows: int, form: str) -> tuple[ForkServerProcess, Connection]:
+    """A process that writes, and where it tells what it has put in place."""
+    here, there = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=write, args=(path, name, rows, form, there))
+    process.start()
+    there.close()
+    return process, here
 
 
 def _arguments() -> argparse.Namespace:
@@ -198,8 +208,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--where", nargs="+", choices=["disk", "s3"], default=["disk", "s3"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", nargs=4, help=argparse.SUPPRESS)
-    parser.add_argument("--watch", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

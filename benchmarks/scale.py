@@ -33,6 +33,7 @@ from pipeline import ids
 from pipeline.config import Splits, build_config, load_profile
 from pipeline.imaging.phash import phash
 from pipeline.imaging.png import from_png, to_png
+from pipeline.imaging.skeleton import draw_pose
 from pipeline.manifest.finish import build_manifest, finish, written
 from pipeline.manifest.validate.manifest import validate
 from pipeline.records import Listed, Posed, Row, Source, Subject, Variation
@@ -65,6 +66,16 @@ def mask() -> bytes:
 @functools.cache
 def splits() -> Splits:
     return load_profile("tiny").splits
+
+
+@functools.cache
+def control(height: int) -> bytes:
+    """Of a pose whose joints all lie at one height, in 256ths."""
+    return to_png(draw_pose(points(height), SIZE, load_profile("tiny").poses.line_width))
+
+
+def points(height: int) -> list[list[float]]:
+    return [[(joint + 1) / 20, height / 256, 1.0] for joint in range(18)]
 
 
 def picture(name: str) -> tuple[bytes, str, str]:
@@ -110,13 +121,13 @@ class NullPoses:
 
     def process(self, rows: Sequence[Posed]) -> Iterator[Posed]:
         for row in rows:
-            points = [[0.5, int(row.source_id[:4], 16) / 65536, 1.0]] * 18
+            height = int(row.source_id[:2], 16)
             yield row.grow(
                 Posed,
-                pose_id=ids.pose_id(row.source_id, points),
+                pose_id=ids.pose_id(row.source_id, points(height)),
                 split=ids.split_of(row.source_id, 0, splits()),
-                keypoints=points,
-                control=picture(row.source_id)[0],
+                keypoints=points(height),
+                control=control(height),
             )
 
 

@@ -7,9 +7,10 @@ import functools
 import types
 import typing
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.records import AnyRow, Reason, Row, Status
 
@@ -99,3 +100,16 @@ def _arrow_field(name: str, hint: Any) -> pa.Field:
             return pa.field(name, arrow, True)
         hint = base
     return pa.field(name, _ARROW[hint], nullable or hint == list[float])
+
+
+def open_parquet(file: IO[bytes] | pa.NativeFile, *, check_pages: bool = False) -> pq.ParquetFile:
+    """Opens a Parquet file that Arrow reads in the calling thread alone, if read with ``use_threads=False``.
+
+    Reading ahead (``pre_buffer``) is left to a thread of Arrow's, which calls our Python file. One that still holds it
+    when the interpreter ends aborts the process: "terminate called without an active exception".
+
+    Args:
+        file: Open for reading.
+        check_pages: Whether to hold pages against their checksums.
+    """
+    return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=check_pages)

@@ -105,7 +105,7 @@ def _keypoints(path: str) -> Any:
 
     try:
         keypoints = np.asarray(json.loads(Path(path).read_text("utf-8")), np.float64)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"--pose {path}: not a JSON list of 18 keypoints [x, y, confidence] ({error})") from error
     if keypoints.shape != (KEYPOINTS, 3) or not np.isfinite(keypoints).all():
         raise UserError(f"--pose {path}: must be 18 OpenPose keypoints [x, y, confidence], x and y in 0..1")

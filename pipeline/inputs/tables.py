@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.inputs.files import open_file, read_text
 
@@ -76,12 +76,13 @@ def read_parquet(url: str, what: str, key: Sequence[str], others: Sequence[str])
     """
     try:
         with open_file(url) as file:
-            parquet = pq.ParquetFile(file)
+            parquet = open_parquet(file)
             present = parquet.schema_arrow.names
             column = next((name for name in key if name in present), None)
             if column is None:
                 raise UserError(f"{what}: {url}: no column {key[0]!r} (columns: {', '.join(present)[:200]})")
-            table = parquet.read(columns=[column, *(name for name in others if name in present)])
+            wanted = [column, *(name for name in others if name in present)]
+            table = parquet.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{what}: {url}: cannot be read as a table: {said}") from error

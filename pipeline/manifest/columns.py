@@ -17,3 +17,16 @@ def as_written(batch: pa.RecordBatch) -> pa.RecordBatch:
         except pa.ArrowException:
             arrays.append(column)
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def gaps(batch: pa.RecordBatch) -> bool:
+    """Whether a number is missing inside keypoints."""
+    points = batch.column("keypoints").flatten()
+    return bool(points.null_count or points.flatten().null_count)
+
+
+def exact(batch: pa.RecordBatch) -> bool:
+    """Whether the batch is all that our writer writes, in its types: then the rows' digest can be told."""
+    names = batch.schema.names
+    types = all(name in SCHEMA.names and batch.schema.field(name).type == SCHEMA.field(name).type for name in names)
+    return len(names) == len(SCHEMA.names) and types and not gaps(batch)

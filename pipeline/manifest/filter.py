@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline import ids, store
+from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.manifest.columns import as_written
 from pipeline.manifest.footer import code_version
@@ -151,7 +151,7 @@ def _misses(origin: Manifest) -> Iterator[dict[str, Any]]:
     """What did not get into the manifest that the rows are from, where that is known."""
     if not store.exists(origin.rejected_path):
         return
-    with store.open_input(origin.rejected_path) as file, pq.ParquetFile(file) as parquet:
+    with store.open_input(origin.rejected_path) as file, open_parquet(file) as parquet:
         if set(REJECTED_SCHEMA.names) <= set(parquet.schema_arrow.names):
-            for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names):
+            for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names, use_threads=False):
                 yield from batch.to_pylist()

@@ -149,7 +149,7 @@ def footer_of(metadata: pq.FileMetaData) -> dict[str, Any]:
     """Our footer in a Parquet file's; empty where another program wrote the file."""
     try:
         footer = json.loads((metadata.metadata or {})[FOOTER])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return {}
     return footer if isinstance(footer, dict) else {}
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
+from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.generations import footer_of, newest, rejected_of
@@ -87,7 +88,7 @@ class Manifest:
             file = store.open_input(self.paths[number])
         except FileNotFoundError as error:
             raise UserError(replaced) from error
-        with file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        with file, open_parquet(file, check_pages=True) as parquet:
             if footer_of(parquet.metadata) != self.footers[number]:
                 raise UserError(replaced)
             yield parquet

@@ -185,7 +185,7 @@ def _owner(data: bytes | None) -> Owner | None:
     try:
         told: dict[str, Any] = json.loads(data or b"")
         return Owner(**told)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

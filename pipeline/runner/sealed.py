@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow import open_parquet
+
 _END = b"PAR1"
 _SEAL = 4 + hashlib.sha256().digest_size
 _TAIL = 1 << 16
@@ -104,7 +106,7 @@ class Sealed:
                 raise Damaged(f"row group {number} has changed")
             data[start : start + length] = np.frombuffer(block, np.uint8)
         data[self.size - len(self.footer) :] = np.frombuffer(self.footer, np.uint8)
-        with pq.ParquetFile(pa.BufferReader(pa.py_buffer(data))) as parquet:
+        with open_parquet(pa.BufferReader(pa.py_buffer(data))) as parquet:
             return parquet.read_row_groups(list(wanted), columns=list(columns), use_threads=False)
 
 

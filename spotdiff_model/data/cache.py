@@ -72,7 +72,7 @@ class FeatureCache:
     def _open(self, path: Path) -> None:
         try:
             keys, features = _read(path)
-        except (OSError, ValueError, KeyError, struct.error) as error:
+        except (OSError, ValueError, KeyError, RecursionError, struct.error) as error:
             logger.warning("%s: not whole (%s); its features are computed again", path, error)
             path.unlink(missing_ok=True)
             return

@@ -6,15 +6,16 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from pipeline.config import UserError
-from pipeline.manifest.digest import RowsDigest
+from pipeline.manifest.columns import as_written, exact, gaps
+from pipeline.manifest.digest import RowsDigest, canonical_columns
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import SCHEMA
+from pipeline.manifest.schema import KEYPOINTS, SCHEMA
 
 _TEXT = (
     "variation_id", "source_id", "pose_id", "subject_id", "background_id", "split", "sha256",
@@ -106,26 +107,24 @@ def read_rows(path: str, *, check: bool = True) -> Rows:
     missing = [name for name in (*COLUMNS, "image") if name not in here]
     if missing:
         raise UserError(f"manifest {path}: lacks the columns {', '.join(missing)}; `spotdiff validate` tells more")
-    digest = RowsDigest()
-    check = check and any("digest" in footer for footer in manifest.footers)
+    digest: RowsDigest | None = RowsDigest()
     text: dict[str, list[str]] = {name: [] for name in _TEXT}
-    keypoints: list[Any] = []
-    for batch in manifest.batches(list(SCHEMA.names) if check and set(SCHEMA.names) <= here else list(COLUMNS)):
-        for row in batch.to_pylist():
-            for name, values in text.items():
-                values.append(row[name])
-            keypoints.append(row["keypoints"])
-            if check:
-                _add(digest, row, path)
-    if not keypoints:
-        raise UserError(f"manifest {path}: there are no rows")
-    if check and digest.value != manifest.digest:
+    keypoints: list[np.ndarray] = []
+    for batch in map(as_written, manifest.batches([name for name in SCHEMA.names if check or name in COLUMNS])):
+        for name, values in text.items():
+            values += batch.column(name).to_pylist()
+        keypoints.append(_points(batch, path))
+        if digest and check and exact(batch):
+            digest.add_columns(canonical_columns(batch))
+        else:
+            digest = None
+    if check and (digest is None or digest.value != manifest.digest):
         raise UserError(
             f"manifest {path}: its rows do not fit the digest in its footer (a changed or damaged file); "
             "`spotdiff validate` names the rows"
         )
     columns = {name: np.asarray(values, dtype=np.str_) for name, values in text.items()}
-    return Rows(manifest, np.arange(len(keypoints)), columns, np.asarray(keypoints, np.float32))
+    return Rows(manifest, np.arange(manifest.rows), columns, np.concatenate(keypoints))
 
 
 def check_trainable(rows: Rows) -> None:
@@ -155,8 +154,9 @@ def _columns(manifest: Manifest) -> set[str]:
     raise UserError(f"manifest {manifest.path}: there are no rows")
 
 
-def _add(digest: RowsDigest, row: dict[str, Any], path: str) -> None:
-    try:
-        digest.add(row)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"manifest {path}: a row cannot be read ({error}); `spotdiff validate` names it") from error
+def _points(batch: pa.RecordBatch, path: str) -> np.ndarray:
+    """``[N, 18, 3]``."""
+    column = batch.column("keypoints")
+    if column.type != KEYPOINTS or column.null_count or gaps(batch):
+        raise UserError(f"manifest {path}: not every row has 18 keypoints; `spotdiff validate` names the rows")
+    return np.asarray(column.flatten().flatten()).reshape(-1, 18, 3)

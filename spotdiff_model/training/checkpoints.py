@@ -91,7 +91,7 @@ def to_resume(output_dir: Path, wanted: str | None, config: TrainConfig, digest:
         path = next((p for p in (Path(wanted), output_dir / wanted) if (p / _STATE).is_file()), Path(wanted))
     try:
         state = json.loads((path / _STATE).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"--resume_from_checkpoint {wanted}: not a checkpoint of a training ({error})") from error
     if state["manifest_digest"] != digest:
         raise UserError(

@@ -85,6 +85,7 @@ def test_digest_follows_content(bank: banks.Bank, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
         ('[{"id": "a", "prompt": "p"}]', r"0\.split"),
         ('[{"id": "a/b", "prompt": "p", "split": "train"}]', r"0\.id"),
         ('[{"id": "a", "prompt": "", "split": "train"}]', r"0\.prompt"),

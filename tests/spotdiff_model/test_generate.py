@@ -60,6 +60,9 @@ def test_what_is_not_to_be_had_is_said(model: Path, picture: Path, tmp_path: Pat
     (tmp_path / "pose.json").write_text("[[0, 0, 1]]")
     with pytest.raises(UserError, match="must be 18 OpenPose keypoints"):
         generate(config.model_copy(update={"pose": str(tmp_path / "pose.json")}))
+    (tmp_path / "pose.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="not a JSON list of 18 keypoints"):
+        generate(config.model_copy(update={"pose": str(tmp_path / "pose.json")}))
     with pytest.raises(UserError, match=r"no config\.json"):
         generate(config.model_copy(update={"model": str(tmp_path)}))
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
+from pipeline.arrow import open_parquet
 from pipeline.config import manifest_stem
 from pipeline.manifest import checksum
 from pipeline.manifest.digest import RowsDigest
@@ -112,6 +113,6 @@ def misses(manifest: Manifest, problems: Problems) -> Iterator[tuple[str, str]] 
 
 
 def _rows_of(path: str) -> Iterator[tuple[str, str]]:
-    with store.open_input(path) as file, pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(columns=["kind", "source_id"]):
+    with store.open_input(path) as file, open_parquet(file) as parquet:
+        for batch in parquet.iter_batches(columns=["kind", "source_id"], use_threads=False):
             yield from zip(*(batch.column(name).to_pylist() for name in ("kind", "source_id")), strict=True)

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import UserError
-from pipeline.manifest.columns import as_written
+from pipeline.manifest.columns import as_written, exact
 from pipeline.manifest.digest import RowsDigest, canonical_columns
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import SCHEMA
 from pipeline.manifest.validate.factors import COLUMNS, Factors
 from pipeline.manifest.validate.fast import Glance
 from pipeline.manifest.validate.footers import check_folder, check_footers, check_sums, misses
@@ -85,10 +84,7 @@ class _Rows:
         self.digests.append(digest.value if digest else None)
 
     def _check(self, batch: pa.RecordBatch, digest: RowsDigest | None) -> RowsDigest | None:
-        exact = batch.schema.names == SCHEMA.names and all(
-            field.type == SCHEMA.field(field.name).type for field in batch.schema
-        )
-        if exact and not _gaps(batch):
+        if exact(batch):
             columns = canonical_columns(batch)
             if digest:
                 digest.add_columns(columns)
@@ -111,9 +107,3 @@ class _Rows:
                 parquet.read_row_group(group, columns=[column], use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 self.problems.add(self.number, column, f"cannot be read, in one of the rows up to {last}: {error}")
-
-
-def _gaps(batch: pa.RecordBatch) -> bool:
-    """Whether a number is missing inside keypoints."""
-    points = batch.column("keypoints").flatten()
-    return bool(points.null_count or points.flatten().null_count)

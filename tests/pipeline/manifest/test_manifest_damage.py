@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +145,13 @@ def test_rows_whose_digest_was_made_again(copy: Path, built: Manifest, fault: st
     assert problems[0].remedy
 
 
+@pytest.mark.parametrize("said", ["[" * 100_000, "[]", "{", "\\xff"])
+def test_a_footer_that_cannot_be_read_is_none(copy: Path, said: str) -> None:
+    pq.write_table(pq.read_table(copy).replace_schema_metadata({**(SCHEMA.metadata or {}), FOOTER: said}), copy)
+    (problem,) = validate(str(copy))
+    assert "does not say how it was made" in str(problem)
+
+
 def test_the_list_of_misses(copy: Path) -> None:
     misses = Path(Manifest(str(copy)).rejected_path)
     data = misses.read_bytes()
@@ -219,6 +229,23 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.3
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux does")
+def test_no_thread_of_arrow_s_can_outlive_a_validation(built: Manifest) -> None:
+    code = """
+import os, sys
+import cv2
+from pipeline.manifest.validate.manifest import validate
+before = len(os.listdir("/proc/self/task"))
+assert validate(sys.argv[1]) == []
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, built.path], env=alone, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
 
 
 def test_a_damaged_fragment_does_not_become_a_manifest(tmp_path: Path) -> None:

@@ -112,8 +112,9 @@ def test_owners_on_other_machines_are_dead_when_silent(manifest: str, silent: fl
             pass
 
 
-def test_a_lock_that_says_nothing_is_taken_over(manifest: str) -> None:
-    store.write_bytes(lock_path(manifest), b"")
+@pytest.mark.parametrize("said", [b"", b"{}", b"[" * 100_000])
+def test_a_lock_that_says_nothing_is_taken_over(manifest: str, said: bytes) -> None:
+    store.write_bytes(lock_path(manifest), said)
     with only_writer(manifest):
         pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,13 @@ def test_a_file_that_is_not_whole_is_dropped(tmp_path: Path, kept: int, caplog: 
     assert "not whole" in caplog.text
     cache.add(["k0", "k1", "k2"], FEATURES[:3])
     assert np.array_equal(FeatureCache(tmp_path, "clip", {"revision": "a"}).get(["k1"]), FEATURES[1:2])
+
+
+def test_a_file_whose_header_is_nested_without_end_is_dropped(tmp_path: Path) -> None:
+    folder = _filled(tmp_path).folder
+    path = max(folder.iterdir(), key=lambda p: p.stat().st_size)
+    path.write_bytes(struct.pack("<Q", 100_000) + b"[" * 100_000)
+    assert FeatureCache(tmp_path, "clip", {"revision": "a"}).missing(["k0", "k3"]) == ["k0"]
 
 
 def test_a_killed_writers_leftovers_are_no_features(tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ def test_where_things_lie_and_what_is_shown_may_change(tmp_path: Path) -> None:
     assert to_resume(tmp_path, "latest", CONFIG.model_copy(update=FREE), "abc") == (tmp_path / "checkpoint-2", 2)
 
 
+@pytest.mark.parametrize("state", ["", "{", "[" * 100_000])
+def test_a_state_that_cannot_be_read_is_one_line(tmp_path: Path, state: str) -> None:
+    _saved(tmp_path, {})
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text(state)
+    with pytest.raises(UserError, match="not a checkpoint of a training"):
+        to_resume(tmp_path, "latest", CONFIG, "abc")
+
+
 @pytest.mark.parametrize("name", sorted(TrainConfig.model_fields.keys() - FREE.keys()))
 def test_every_other_setting_must_agree(name: str, tmp_path: Path) -> None:
     _saved(tmp_path, CONFIG.model_dump(mode="json"))
