@@ -111,10 +111,25 @@ def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
             os.replace(temporary, path)  # still locked: nobody takes it for stray in between
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # "no space left" is of no use without a place
+        _name(error, path)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def naming(url: str) -> Iterator[None]:
+    """Errors of the block that name no file are of this one, where it is on local disk."""
+    try:
+        yield
+    except OSError as error:
+        if is_local(url):
+            _name(error, filesystem(url)[1])
+        raise
+
+
+def _name(error: BaseException, path: str | Path) -> None:
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)  # "no space left" is of no use without a place
 
 
 def _locked_temporary(path: Path) -> tuple[Path, IO[bytes]]:

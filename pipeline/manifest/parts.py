@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import store
 from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.checksum import BLANK, stamp
 from pipeline.manifest.digest import RowsDigest, canonical_columns
@@ -93,7 +94,9 @@ class PartsWriter:
         self._part_digest = RowsDigest()
 
     def _flush(self) -> None:
-        if self._group:
+        if not self._group:
+            return
+        with store.naming(self.path):
             (batch,) = pa.Table.from_pylist(self._group, SCHEMA).combine_chunks().to_batches()
             self._part_digest.add_columns(canonical_columns(batch))
             self._writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP)
@@ -109,7 +112,8 @@ class PartsWriter:
         self.digest.merge(digest)
         number = len(self._staged) - 1
         said = {**self.footer, **more, "part": number, "rows": self._part_rows, "digest": digest}
-        self._writer.add_key_value_metadata({FOOTER.decode(): json.dumps(said, sort_keys=True)})
-        self._writer.close()
-        stamp(self._staged[-1].file)
-        self._staged[-1].finish()
+        with store.naming(self.path):
+            self._writer.add_key_value_metadata({FOOTER.decode(): json.dumps(said, sort_keys=True)})
+            self._writer.close()
+            stamp(self._staged[-1].file)
+            self._staged[-1].finish()

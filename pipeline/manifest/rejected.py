@@ -11,6 +11,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import store
 from pipeline.manifest.places import rejected_name, rejected_path
 from pipeline.manifest.schema import REJECTED_SCHEMA
 from pipeline.manifest.staged import Staged
@@ -43,7 +44,8 @@ class RejectedWriter:
         self.counts[f"{values['kind']}:{values['reason'] or values['status']}"] += 1
         self._rows.append(values)
         if len(self._rows) >= _GROUP:
-            self._flush()
+            with store.naming(self.path):
+                self._flush()
 
     def close(self) -> dict[str, Any]:
         """Puts the list in its place.
@@ -51,10 +53,11 @@ class RejectedWriter:
         Returns:
             What the manifest's footer says of it: ``path`` (from the manifest's folder), ``rows``, ``sha256``.
         """
-        self._flush()
-        self._writer.close()
-        sha256 = sha256_of(self._staged.file)
-        self._staged.finish()
+        with store.naming(self.path):
+            self._flush()
+            self._writer.close()
+            sha256 = sha256_of(self._staged.file)
+            self._staged.finish()
         self._staged.place(self.path)
         return {"path": self._name, "rows": self.counts.total(), "sha256": sha256}
 
