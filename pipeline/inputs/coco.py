@@ -26,7 +26,7 @@ class Odd(Exception):
 
 
 @dataclass
-class Picture:
+class AnnotatedImage:
     """One entry of ``images`` with its annotations.
 
     Attributes:
@@ -41,7 +41,7 @@ class Picture:
     broken: str | None = None
 
 
-def pictures(data: Any) -> tuple[dict[str, list[Picture]], Counter[str]]:
+def pictures(data: Any) -> tuple[dict[str, list[AnnotatedImage]], Counter[str]]:
     """The pictures of a parsed file.
 
     Args:
@@ -54,15 +54,15 @@ def pictures(data: Any) -> tuple[dict[str, list[Picture]], Counter[str]]:
         ValueError: Not this layout, or nothing of it can be used.
     """
     left_out: Counter[str] = Counter()
-    named: dict[str, list[Picture]] = defaultdict(list)
-    by_id: dict[str, Picture] = {}
+    named: dict[str, list[AnnotatedImage]] = defaultdict(list)
+    by_id: dict[str, AnnotatedImage] = {}
     name_of: dict[str, str] = {}
     for image in _rows(data, "images", left_out):
         name = image.get("file_name")
         if not isinstance(name, str) or not name.strip():
             left_out["image without file_name"] += 1
             continue
-        picture = Picture()
+        picture = AnnotatedImage()
         try:
             picture.width, picture.height = _side(image.get("width")), _side(image.get("height"))
         except Odd as odd:
@@ -80,7 +80,7 @@ def pictures(data: Any) -> tuple[dict[str, list[Picture]], Counter[str]]:
     return dict(named), left_out
 
 
-def _annotate(data: Any, by_id: dict[str, Picture], left_out: Counter[str]) -> None:
+def _annotate(data: Any, by_id: dict[str, AnnotatedImage], left_out: Counter[str]) -> None:
     """Gives the pictures their people."""
     orders = _keypoint_orders(data)
     usual = next(iter(orders.values())) if orders and len(orders) == 1 else COCO_NAMES

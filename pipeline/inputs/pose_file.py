@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.config import UserError
 from pipeline.imaging.keypoints import oks
 from pipeline.imaging.turn import turned
-from pipeline.inputs.coco import Picture, parse, pictures, told
+from pipeline.inputs.coco import AnnotatedImage, parse, pictures, told
 from pipeline.inputs.files import read_file, read_text, warn_once
 
 _SAME_PERSON = 0.8
@@ -33,7 +33,7 @@ class PoseFile:
     """
 
     path: str
-    entries: dict[str, list[Picture]]
+    entries: dict[str, list[AnnotatedImage]]
     left_out: Counter[str] = field(default_factory=Counter)
 
     def poses(self, name: str, width: int, height: int, orientation: int = 1) -> list[np.ndarray]:
@@ -54,7 +54,7 @@ class PoseFile:
         """Why a picture's entry must not be used; None: it may."""
         return next((entry.broken for entry in self.entries.get(name, []) if entry.broken), None)
 
-    def _mapped(self, pose: np.ndarray, entry: Picture, width: int, height: int, orientation: int) -> np.ndarray:
+    def _mapped(self, pose: np.ndarray, entry: AnnotatedImage, width: int, height: int, orientation: int) -> np.ndarray:
         stated_width, stated_height = entry.width or width, entry.height or height
         if orientation in _SWAPPED and _swapped(stated_width, stated_height, width, height):
             farthest = pose[:, :2].max(axis=0)

@@ -8,14 +8,16 @@ import unicodedata
 import pytest
 
 from pipeline.config import UserError
-from pipeline.inputs.coco import Picture
+from pipeline.inputs.coco import AnnotatedImage
 from pipeline.inputs.matching import match
 from pipeline.inputs.pose_file import PoseFile
 
 
 def found(names: list[str], paths: list[str], folder: str = "/data/photos") -> dict[str, str]:
     """Entries by path, where the pose file has ``names`` and the sources lie below ``folder``."""
-    return match(PoseFile("poses.json", {name: [Picture()] for name in names}), [(p, f"{folder}/{p}") for p in paths])
+    return match(
+        PoseFile("poses.json", {name: [AnnotatedImage()] for name in names}), [(p, f"{folder}/{p}") for p in paths]
+    )
 
 
 @pytest.mark.parametrize(
