@@ -54,7 +54,7 @@ def read_photos(profile: Profile, photos: Path, models_root: str | None = None) 
     images, truth = str(photos / "images"), str(photos / "person_keypoints.json")
     found, asked = _stage(profile, images, None, models_root), _stage(profile, images, truth, models_root)
     read = {}
-    for source in Sources.of(profile.sources).process(list_sources([images])):
+    for source in Sources.of(profile.sources).process(list_sources([images], poses=truth)):
         (slot,) = found.expand([source])
         started = time.perf_counter()
         (row,) = found.process([slot])
