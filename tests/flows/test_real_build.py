@@ -119,7 +119,7 @@ def test_bad_files_do_not_spoil_the_good_ones(
     assert reasons["empty.png"] == "empty_file"
     assert reasons["bomb.png"] == "too_large"
     assert reasons["truncated.jpg"] == reasons["not_an_image.jpg"] == "unreadable"
-    assert reasons["cmyk.jpg"] == reasons["gray16.png"] == "no_person"
+    assert reasons["cmyk.jpg"] == reasons["gray16.png"] == "not_in_pose_file"
     assert None not in reasons.values()
     sources = {
         str(value) for batch in Manifest(str(tmp_path / "m.parquet")).batches(["source_id"]) for value in batch[0]
