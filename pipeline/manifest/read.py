@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -88,7 +89,12 @@ class Manifest:
             file = store.open_input(self.paths[number])
         except FileNotFoundError as error:
             raise UserError(replaced) from error
-        with file, open_parquet(file, check_pages=True) as parquet:
-            if footer_of(parquet.metadata) != self.footers[number]:
-                raise UserError(replaced)
-            yield parquet
+        try:
+            with file, open_parquet(file, check_pages=True) as parquet:
+                if footer_of(parquet.metadata) != self.footers[number]:
+                    raise UserError(replaced)
+                yield parquet
+        except OSError as error:
+            if error.errno == errno.EBUSY:  # how s3fs says that the object is another one by now
+                raise UserError(replaced) from error
+            raise
