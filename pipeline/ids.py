@@ -85,6 +85,9 @@ def _text(form: Form, value: Any) -> str:
     canonical = form(value)
     if type(canonical) is str:
         return _quoted(canonical)
+    if type(canonical) is list:
+        (*shape,), sha256 = canonical
+        return f'[[{",".join(map(str, shape))}],"{sha256}"]'
     return repr(canonical) if type(canonical) in (int, float) else _CANONICAL.encode(canonical)
 
 
