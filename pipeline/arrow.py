@@ -181,5 +181,11 @@ def open_parquet(file: IO[bytes] | pa.NativeFile, *, check_pages: bool = False) 
     Args:
         file: Open for reading.
         check_pages: Whether to hold pages against their checksums.
+
+    Raises:
+        pa.ArrowException: It is not readable.
     """
-    return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=check_pages)
+    try:
+        return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=check_pages)
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(f"a column's name is no text: {error}") from error
