@@ -141,9 +141,9 @@ def _told(path: str) -> tuple[dict[str, Any], int]:
     try:
         with store.open_input(path) as file, open_parquet(file) as parquet:
             return footer_of(parquet.metadata), parquet.metadata.num_rows
-    except FileNotFoundError:
-        raise
     except (pa.ArrowException, OSError) as error:
+        if store.vanished(error):
+            raise FileNotFoundError(path) from error
         raise UserError(f"manifest {path}: not a readable Parquet file: {error}") from error
 
 
