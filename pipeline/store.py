@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -79,7 +80,7 @@ def vanished(error: BaseException) -> bool:
 
     On local disk an open file stays what it was; in an object store each range that is read is asked for anew.
     """
-    return isinstance(error, FileNotFoundError) or isinstance(error, OSError) and error.errno == errno.EBUSY  # s3fs's
+    return isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno == errno.EBUSY)  # s3fs's
 
 
 def write_bytes(url: str, data: bytes) -> None:
@@ -153,7 +154,17 @@ def _locked_temporary(path: Path) -> tuple[Path, IO[bytes]]:
 
 def temporary_name(path: Path) -> Path:
     """A hidden name beside ``path`` that :func:`remove_stray` knows."""
-    return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}{_TEMPORARY}")
+    return path.with_name(f"{_hidden(path.name)}{secrets.token_hex(6)}{_TEMPORARY}")
+
+
+def is_temporary_of(hidden: str, name: str) -> bool:
+    """Whether a file's name is one that :func:`temporary_name` gives beside a file called ``name``."""
+    middle = hidden.removeprefix(_hidden(name)).removesuffix(_TEMPORARY)
+    return hidden == _hidden(name) + middle + _TEMPORARY and re.fullmatch(r"[0-9a-f]{12}", middle) is not None
+
+
+def _hidden(name: str) -> str:
+    return f".{name[:150]}."
 
 
 def create(url: str, data: bytes) -> bool:

@@ -14,8 +14,6 @@ from typing import IO
 from pipeline import store
 from pipeline.manifest.places import folder_of, name_of
 
-_TEMPORARY = ".spotdiff-tmp"
-
 
 class Staged:
     """A file to write to; :meth:`place` puts it where it belongs.
@@ -85,8 +83,7 @@ def strays(url: str) -> Iterator[str]:
         return
     for entry in entries:
         hidden = name_of(str(entry))
-        ours = hidden.startswith(f".{name[:150]}.") and hidden.endswith(_TEMPORARY)
-        if ours and (not store.is_local(url) or _abandoned(str(entry))):
+        if store.is_temporary_of(hidden, name) and (not store.is_local(url) or _abandoned(str(entry))):
             yield store.join(folder_of(url), hidden)
 
 
