@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,14 +66,33 @@ def exists(url: str) -> bool:
 
 
 def read_bytes(url: str) -> bytes:
-    fs, path = filesystem(url)
-    return bytes(fs.cat_file(path))
+    """A whole file.
+
+    Raises:
+        UserError: It is no regular file.
+    """
+    with open_input(url) as file:
+        return file.read()
 
 
 def open_input(url: str) -> IO[bytes]:
-    """Opens for reading, seekable (Parquet reads footers and single columns)."""
+    """Opens for reading, seekable (Parquet reads footers and single columns).
+
+    Raises:
+        UserError: It is no regular file, but a FIFO, say, that would never end or never begin.
+    """
     fs, path = filesystem(url)
-    return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
+    if not isinstance(fs, LocalFileSystem):
+        return fs.open(path, "rb")  # type: ignore[no-any-return]
+    file = open(path, "rb", opener=_at_once)  # noqa: SIM115  (the caller's to close)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{url}: is no regular file; move it away")
+    return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # without it, opening a FIFO waits for somebody to write to it
 
 
 def vanished(error: BaseException) -> bool:
@@ -297,7 +317,7 @@ def stamp(url: str) -> str | None:
     """What changes whenever a file is written anew: size, time and place, or the object store's tag.
 
     Returns:
-        The stamp; None: there is no such file.
+        The stamp; None: there is no such file, or it is no regular one.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
@@ -316,6 +336,8 @@ def _stamp_of(path: str) -> str | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
         return None
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 
