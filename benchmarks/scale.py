@@ -10,7 +10,6 @@ manifest. Prints CPU and wall time, per row and per fragment, and peak memory.
 from __future__ import annotations
 
 import argparse
-import functools
 import hashlib
 import json
 import resource
@@ -19,67 +18,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from pipeline import ids
-from pipeline.config import Splits, build_config, load_profile
-from pipeline.imaging.phash import phash
-from pipeline.imaging.png import from_png, to_png
-from pipeline.imaging.skeleton import draw_pose
+from pipeline.config import build_config
+from pipeline.imaging.png import to_png
 from pipeline.manifest.finish import build_manifest, finish, written
 from pipeline.manifest.validate.manifest import validate
-from pipeline.records import Listed, Posed, Row, Source, Subject, Variation
+from pipeline.records import Listed, Row, Source
 from pipeline.runner.build import Build, open_build
+from pipeline.stages.base import Stage
 
-SIZE = 16
-PICTURES = 64
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pipeline"))
+from toy_stages import SIZE, ToyPoses, ToySubjects, ToyVariations, picture  # noqa: E402
+
+PICTURE = to_png(picture("source"))
 PHASES = ("build", "resume", "answer", "validate")
-
-
-@functools.cache
-def pictures() -> list[tuple[bytes, str, str]]:
-    """A few pictures to choose from: PNG, sha256, perceptual hash."""
-    chance = np.random.default_rng(0)
-    made = []
-    for _ in range(PICTURES):
-        coarse = Image.fromarray(chance.integers(0, 256, (4, 4, 3), np.uint8))
-        png = to_png(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-        made.append((png, hashlib.sha256(png).hexdigest(), phash(from_png(png))))
-    return made
-
-
-@functools.cache
-def mask() -> bytes:
-    image = Image.new("L", (SIZE, SIZE))
-    image.paste(255, (4, 2, 12, 15))
-    return to_png(image)
-
-
-@functools.cache
-def splits() -> Splits:
-    return load_profile("tiny").splits
-
-
-@functools.cache
-def control(height: int) -> bytes:
-    """Of a pose whose joints all lie at one height, in 256ths."""
-    return to_png(draw_pose(points(height), SIZE, load_profile("tiny").poses.line_width))
-
-
-def points(height: int) -> list[list[float]]:
-    return [[(joint + 1) / 20, height / 256, 1.0] for joint in range(18)]
-
-
-def picture(name: str) -> tuple[bytes, str, str]:
-    return pictures()[int(name[:8], 16) % PICTURES]
 
 
 @dataclass(frozen=True)
@@ -99,7 +60,7 @@ class NullSources:
             name = hashlib.sha256(row.path.encode()).hexdigest()
             yield row.grow(
                 Source,
-                source_image=picture(name)[0],
+                source_image=PICTURE,
                 frame=[0.0, 0.0, float(SIZE)],
                 source_width=SIZE,
                 source_height=SIZE,
@@ -107,102 +68,9 @@ class NullSources:
             )
 
 
-@dataclass(frozen=True)
-class NullPoses:
-    name: ClassVar[str] = "poses"
-    version: ClassVar[int] = 1
-    row: ClassVar[type[Row]] = Posed
-
-    def settings(self) -> dict[str, Any]:
-        return {}
-
-    def expand(self, rows: Sequence[Source]) -> list[Posed]:
-        return [row.grow(Posed) for row in rows]
-
-    def process(self, rows: Sequence[Posed]) -> Iterator[Posed]:
-        for row in rows:
-            height = int(row.source_id[:2], 16)
-            yield row.grow(
-                Posed,
-                pose_id=ids.pose_id(row.source_id, points(height)),
-                split=ids.split_of(row.source_id, 0, splits()),
-                keypoints=points(height),
-                control=control(height),
-            )
-
-
-@dataclass(frozen=True)
-class NullSubjects:
-    count: int
-
-    name: ClassVar[str] = "subjects"
-    version: ClassVar[int] = 1
-    row: ClassVar[type[Row]] = Subject
-
-    def settings(self) -> dict[str, Any]:
-        return {"count": self.count}
-
-    def expand(self, rows: Sequence[Posed]) -> list[Subject]:
-        names = [f"s{number}" for number in range(self.count)]
-        return [
-            row.grow(Subject, source_image=None, subject_id=f"{row.split}-{name}", subject_prompt=f"figure {name}")
-            for row in rows
-            for name in names
-        ]
-
-    def process(self, rows: Sequence[Subject]) -> Iterator[Subject]:
-        for row in rows:
-            seed = ids.seed_for(row.source_id, self.name, row.subject_id, "", 0, 0)
-            yield row.grow(
-                Subject,
-                subject_seed=seed,
-                subject_image=picture(f"{seed:016x}")[0],
-                pose_score=0.9,
-                people=1,
-                mask=mask(),
-                mask_score=0.95,
-                mask_area=0.40625,
-                clip_t_subject=0.3,
-            )
-
-
-@dataclass(frozen=True)
-class NullVariations:
-    count: int
-
-    name: ClassVar[str] = "variations"
-    version: ClassVar[int] = 1
-    row: ClassVar[type[Row]] = Variation
-
-    def settings(self) -> dict[str, Any]:
-        return {"count": self.count}
-
-    def expand(self, rows: Sequence[Subject]) -> list[Variation]:
-        return [
-            row.grow(
-                Variation,
-                background_id=name,
-                background_prompt=f"scene {name}",
-                prompt=f"{row.subject_prompt}, scene {name}",
-                variation_id=ids.variation_id(row.source_id, row.subject_id, name),
-            )
-            for row in rows
-            for name in (f"{row.split}-b{number}" for number in range(self.count))
-        ]
-
-    def process(self, rows: Sequence[Variation]) -> Iterator[Variation]:
-        for row in rows:
-            seed = ids.seed_for(row.source_id, self.name, row.subject_id, row.background_id, 0, 0)
-            image, digest, hashed = picture(row.variation_id)
-            yield row.grow(
-                Variation,
-                background_seed=seed,
-                image=image,
-                sha256=digest,
-                phash=hashed,
-                clip_t_background=0.25,
-                subject_kept=0.99,
-            )
+def stages(subjects: int, backgrounds: int, calls: Any = deque(maxlen=0)) -> list[Stage]:
+    """A build's stages, that need no files' contents and keep nothing in memory."""
+    return [NullSources(), ToyPoses(), ToySubjects(subjects, calls=calls), ToyVariations(backgrounds, calls=calls)]
 
 
 def main() -> int:
@@ -252,8 +120,7 @@ def _open(arguments: argparse.Namespace) -> Any:
         backgrounds=arguments.backgrounds,
         shard_size=arguments.shard_size,
     )
-    stages = [NullSources(), NullPoses(), NullSubjects(arguments.subjects), NullVariations(arguments.backgrounds)]
-    return lambda: open_build(config, stages)
+    return lambda: open_build(config, stages(arguments.subjects, arguments.backgrounds))
 
 
 def _phase(phase: str, opened: Any) -> None:

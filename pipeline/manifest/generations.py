@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
+from pipeline.arrow import open_parquet
 from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.places import SUFFIX, beside, old_rejected_path, part_of, rejected_lists
 from pipeline.manifest.schema import FOOTER
@@ -137,8 +138,8 @@ def read_generation(paths: list[str]) -> Generation:
 
 def _metadata(path: str) -> pq.FileMetaData:
     try:
-        with store.open_input(path) as file:
-            return pq.read_metadata(file)
+        with store.open_input(path) as file, open_parquet(file) as parquet:
+            return parquet.metadata
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:
