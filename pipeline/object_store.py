@@ -1,8 +1,9 @@
 """S3 with patience: what the network or a busy store breaks is tried again, with growing pauses, until it succeeds.
 
 s3fs and botocore give up within seconds, and each in its own way. Here every request goes through one loop: broken
-connections, answers that are cut off, 5xx and "slow down" are waited out, and told of while that lasts. A store that has
-never answered is given up soon, as its address is probably wrong; one that has is waited for ten minutes, or as :data:`PATIENCE` says.
+connections, answers that are cut off, 5xx and "slow down" are waited out, and told of while that lasts. A store that
+has never answered is given up soon, as its address is probably wrong; one that has is waited for ten minutes, or as
+long as :data:`PATIENCE` says.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 On disk a file is written under a temporary name in the same folder, synced, renamed, and the folder synced. The name
 says which process of which machine writes it, so that :func:`remove_stray` can tell a killed writer's leftovers from
-the files of one that is still at work, on shared file systems too: ``flock`` is not to be relied on there. Object stores
-show a file only once it is complete, so there a plain put will do; :mod:`pipeline.object_store` tries again for them.
+the files of one that is still at work, on shared file systems too: ``flock`` is not to be relied on there. Object
+stores show a file only once it is complete, so there a plain put will do; :mod:`pipeline.object_store` sees to retries.
 """
 
 from __future__ import annotations

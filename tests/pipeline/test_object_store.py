@@ -25,7 +25,7 @@ from pipeline.stages.sources import Sources
 
 FAULTS = [
     pytest.param((0.05, 0.05), id="few"),
-    pytest.param((0.4, 0.4), id="most", marks=pytest.mark.slow),
+    pytest.param((0.05, 0.4), id="many", marks=pytest.mark.slow),
 ]
 """Shares of the requests whose connection is dropped, and that are answered 503."""
 
