@@ -10,11 +10,11 @@ from typing import Any
 from prefect import flow
 from prefect.context import FlowRunContext
 
-from flows.engines.local import LocalEngine
+from flows.engines.choice import engine_for
 from flows.handover import Handover
-from flows.options import takes_build_options
+from flows.options import EngineName, takes_build_options
 from flows.progress import progress_artifact, tally_of
-from pipeline.config import build_config, default_workers
+from pipeline.config import build_config
 from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
@@ -41,13 +41,17 @@ def handed(work: Handover) -> Iterator[None]:
 
 @flow(name="build-dataset", retries=0, validate_parameters=True, persist_result=False)
 @takes_build_options(sources=(list[str] | None, None))
-def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[str, Any]:
+def build_dataset(
+    options: dict[str, Any], workers: int | None = None, engine: EngineName = "local", ray_address: str = "auto"
+) -> dict[str, Any]:
     """Builds a dataset; run again, it resumes.
 
     Args:
         options: The fields of :class:`pipeline.config.BuildConfig`, each a parameter of its own. Without ``sources``:
             the examples, with their poses.
-        workers: Shards worked on side by side; None: by the number of cores.
+        workers: Shards worked on side by side; None: by the GPUs that are there, or the cores.
+        engine: ``local``: threads of this process. ``ray``: a Ray cluster, or all GPUs of this machine.
+        ray_address: See :func:`flows.engines.ray_cluster.connected`.
 
     Returns:
         Path and digest of the manifest, and how many rows it has.
@@ -58,28 +62,38 @@ def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[s
     """
     if options["sources"] is None:
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
+    outcome = run_here(_work(options), workers, engine, ray_address)
+    return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
+
+
+def _work(options: dict[str, Any]) -> Handover:
+    """What the caller handed over, else a build of these options. Apart from the flow, which Ray's workers unpickle."""
     work = _handed.get()
     if work is None:
         work = Handover(open_build(build_config(**options)))
         found = work.build.scan()
         if not work.build.complete(found):
             check(work.build, found)
-    outcome = run_here(work, workers)
-    return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
+    return work
 
 
-def run_here(work: Handover, workers: int | None) -> Outcome:
-    """Does a build's work inside the current flow run, on the local engine.
+def run_here(work: Handover, workers: int | None, engine: EngineName = "local", ray_address: str = "auto") -> Outcome:
+    """Does a build's work inside the current flow run.
 
     Raises:
+        UserError: The engine cannot be had.
         BuildFailed: See :func:`build_dataset`.
     """
     assert FlowRunContext.get() is not None, "outside a flow run use build_manifest()"
     build = work.build
     tally = tally_of(build)
-    engine = LocalEngine(workers or default_workers(build.profile.torch_threads), work.cancel)
-    with events.listening(tally), progress_artifact(tally, build.config.run), work.at_work():
-        outcome = build_manifest(build, engine)
+    with (
+        events.listening(tally),
+        progress_artifact(tally, build.config.run),
+        work.at_work(),
+        engine_for(engine, build.profile, workers, work.cancel, ray_address) as chosen,
+    ):
+        outcome = build_manifest(build, chosen)
     if outcome.problem:
         raise BuildFailed(outcome.problem)
     return outcome
