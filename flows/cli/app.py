@@ -88,7 +88,7 @@ def status(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
     work: Work = FIELDS["work"].default,
 ) -> None:
-    """Say how far a build is, from its files alone."""
+    """Say how far a build is, from its files; and what its runs are at, where PREFECT_API_URL is set."""
     from flows.cli.summary import show_status
 
     show_status(manifest, work)
@@ -145,6 +145,19 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+@app.command()
+def deploy(
+    folder: Annotated[Path, typer.Option(help="The project's folder, with prefect.yaml; runs work there.")] = Path(),
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="POOL=N", help="Builds that a work pool runs at a time.")
+    ] = None,
+) -> None:
+    """Set up a Prefect server for builds: work pools, deployments, and what ends dead runs. Can be done again."""
+    from flows.cli.deploy import run_deploy
+
+    run_deploy(folder, limit or [])
 
 
 @models.command()
