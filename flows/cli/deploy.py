@@ -29,9 +29,8 @@ def run_deploy(folder: Path, limits: Sequence[str]) -> None:
     try:
         deploy(folder, wanted)
     except httpx.HTTPStatusError as error:
-        raise UserError(
-            f"Prefect at {url} refuses: {error.response.status_code}; see to PREFECT_API_AUTH_STRING"
-        ) from (error)
+        status = error.response.status_code
+        raise UserError(f"Prefect at {url} refuses ({status}); see to PREFECT_API_AUTH_STRING") from error
     except httpx.HTTPError as error:
         raise UserError(f"no Prefect server answers at {url}: {error}") from error
     pools = ", ".join(f"{name} ({limit} at a time)" for name, limit in wanted.items())
