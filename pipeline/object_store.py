@@ -42,7 +42,7 @@ class StoreUnavailable(OSError):
 
 def s3() -> Any:
     """The filesystem of the store that the environment names; the same one as long as that does not change."""
-    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
     return _patient_class()(endpoint_url=address, **_OPTIONS)
 
 
