@@ -192,6 +192,8 @@ class Profile(_Model):
     name: str
     description: str = ""
     torch_threads: Count = 1
+    gpus: Share = 0.0
+    """GPUs that a worker on a cluster takes for itself; a fraction lets several share one, 0 leaves them alone."""
     models: Models
     scheduler: Scheduler = Scheduler()
     subject_bank: str
@@ -333,8 +335,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
-
-
-def default_workers(torch_threads: int) -> int:
-    """How many shards a CPU-only machine works on side by side."""
-    return max(1, (os.cpu_count() or 1) // torch_threads)
