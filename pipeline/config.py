@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from pipeline.model_refs import Count, Models, Runtime, Scheduler, Settings
+from pipeline.model_refs import Count, Models, Settings
 from pipeline.model_refs import ModelFile as ModelFile
 from pipeline.model_refs import ModelRef as ModelRef
+from pipeline.model_refs import Runtime as Runtime
+from pipeline.model_refs import Scheduler as Scheduler
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
