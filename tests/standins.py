@@ -26,6 +26,20 @@ SCHEDULE = {
     "clip_sample": False,
     "steps_offset": 1,
 }
+OPEN_GATES = {
+    "min_pose_score": 0,
+    "min_mask_score": 0,
+    "min_mask_area": 0,
+    "max_mask_area": 1,
+    "min_main_component": 0,
+    "min_keypoints_in_mask": 0,
+    "min_clip_t_subject": -1,
+    "min_sibling_distance": 0,
+    "min_subject_kept": 0,
+    "min_clip_t_background": -1,
+    "min_image_std": 0,
+}
+"""Of a profile's ``[quality]``: everything with a person in it passes."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +126,9 @@ def profile(root: Path, shape: Shape = TINY, **changes: Any) -> Profile:
     data["sources"]["size"] = shape.side
     data["subjects"] |= {"num_inference_steps": 2}
     data["backgrounds"] |= {"num_inference_steps": 2}
-    data["quality"] |= dict.fromkeys(data["quality"], 0) | {"max_mask_area": 1}
-    data["quality"] |= {"min_clip_t_subject": -1, "min_clip_t_background": -1}
+    data["quality"] = OPEN_GATES
     for section, values in changes.items():
-        data[section] |= values
+        data[section] = {**data[section], **values}
     return Profile.model_validate(data)
 
 
