@@ -97,7 +97,7 @@ def test_backgrounds_name_nobody_and_hold_out_places() -> None:
 
 @pytest.mark.parametrize("entry", [max(b.entries, key=lambda e: len(e.prompt)) for b in (SUBJECTS, BACKGROUNDS)])
 def test_the_longest_prompts_leave_room_for_a_template(entry: BankEntry) -> None:
-    """CLIP's own vocabulary makes 44 tokens of the longest one, at most 1.5 a word; a build counts with the real one."""
+    """CLIP's own vocabulary makes 44 tokens of the longest one, 1.5 a word at most; builds count with the real one."""
     assert 1.5 * len(re.findall(r"\w+|[^\w\s]", entry.prompt)) <= 60
 
 
