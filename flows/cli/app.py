@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 world = typer.Typer(no_args_is_help=True, help="The miniature world: figures drawn in code, with known truth.")
 app.add_typer(world, name="world")
-models = typer.Typer(no_args_is_help=True, help="The models of the profiles, and getting those that no hub serves.")
+models = typer.Typer(no_args_is_help=True, help="The profiles' models: where they are, getting and checking them.")
 app.add_typer(models, name="models")
 
 ManifestArgument = Annotated[str, typer.Argument(help="The manifest, a Parquet file.")]
@@ -115,14 +115,39 @@ def contact_sheet(
 
 @models.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="What to get: photos (BlazePose, for the profile of that name).")],
-    wheel: Annotated[Path | None, typer.Option(help="The wheel with the files, downloaded before: no network.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for --models-root. Without it: the user's cache.")] = None,
+    profile: Annotated[str, typer.Argument(help="The profile whose models are wanted, shipped or a TOML file.")],
+    wheel: Annotated[Path | None, typer.Option(help="For photos: mediapipe's wheel, got before: no network.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for --models-root, for machines without network. Without it: the user's cache."),
+    ] = None,
 ) -> None:
-    """Get model files that no hub serves, checked by sha256. What is there already is left alone."""
+    """Get a profile's model files, checked by sha256; goes on where it was stopped. What is there is left alone."""
     from flows.cli.models import fetch as get
 
-    get(name, wheel, out)
+    get(profile, wheel, out)
+
+
+@models.command()
+def verify(
+    profile: Annotated[str, typer.Argument(help="The profile, shipped or a TOML file.")],
+    models_root: Annotated[str | None, typer.Option(help=FIELDS["models_root"].description)] = None,
+) -> None:
+    """Compare the model files on this machine with the pinned sizes and sha256. Exit code 1 if any is not right."""
+    from flows.cli.models import check
+
+    raise typer.Exit(not check(profile, models_root))
+
+
+@models.command(name="lock")
+def lock_(
+    profile: Annotated[str, typer.Argument(help="The profile, shipped or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write. Without it: beside the profile.")] = None,
+) -> None:
+    """Ask the hub for size and sha256 of all files of a profile's models, and write them down."""
+    from flows.cli.models import pin
+
+    pin(profile, out)
 
 
 @models.command(name="list")
