@@ -54,6 +54,9 @@ class ModelRef(Settings):
     batch_size: Count = 1
     detector: ModelRef | None = None
 
+    def __hash__(self) -> int:  # of what tells models apart; the fields that are dicts have none
+        return hash((self.repo, self.revision, self.subfolder, self.variant, self.dtype, self.checkpoint, self.kind))
+
 
 class Models(Settings):
     """The models of a profile; ``base`` with ``controlnet`` makes subjects, ``inpaint`` makes backgrounds.
