@@ -45,13 +45,21 @@ class Model:
 
     def identity(self) -> dict[str, Any]:
         """What the results made with the model depend on; JSON-able. For a stage's settings."""
-        return {
+        found = {
             **self.ref.model_dump(include={"repo", "subfolder", "variant", "dtype", "checkpoint", "kind"}),
             "fingerprint": self.fingerprint(),
         }
+        return {**found, "detector": self.detector.identity()} if self.detector else found
+
+    @property
+    def detector(self) -> Model | None:
+        """The network that finds people for this one."""
+        return Model(self.ref.detector, self.root) if self.ref.detector else None
 
     def fingerprint(self) -> str:
         """The revision for the hub, sha256 of the content (64 hex) for a shipped folder or a stand-in.
+
+        A single file whose sha256 the profile states needs no revision.
 
         Raises:
             UserError: The folder is missing, or a hub repo has no revision.
@@ -59,9 +67,14 @@ class Model:
         local = self.local()
         if local:
             return _content(local)
-        if not self.ref.revision:
-            raise UserError(f"model {self.ref.repo}: no revision; pin the repo's commit in the profile")
-        return self.ref.revision
+        pinned = self.ref.files.get(self.ref.checkpoint or "")
+        known = self.ref.revision or (pinned.sha256 if pinned else None)
+        if not known:
+            raise UserError(
+                f"model {self.ref.repo}: no revision; pin the repo's commit in the profile (`spotdiff models lock` "
+                "finds it), or put the model below --models-root"
+            )
+        return known
 
     def folder(self, *patterns: str) -> Path:
         """The folder with the model's files (``subfolder`` included).
