@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT, run_command
 
+from flows.cli.plan import run_bench
 from pipeline.config import load_profile
 from pipeline.runner.speeds import measured
 
@@ -53,19 +54,17 @@ def test_mistakes_are_one_line(arguments: list[str], said: str) -> None:
 
 
 @pytest.mark.usefixtures("weights")
-def test_what_bench_measures_here_plan_reads(tmp_path: Path) -> None:
+def test_what_bench_measures_here_plan_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, quick = tmp_path / "speeds.json", tmp_path / "quick.toml"
     one = "num_inference_steps = 1\nbatch_size = 1\n"
     quick.write_text(f'extends = "tiny"\nname = "quick"\n[subjects]\n{one}[backgrounds]\n{one}')
-    told = ["--profile", quick, "--seconds", "0.1", "--workers", "1", "--out", file]
-    done = run_command("spotdiff", "bench", *told)
-    assert done.returncode == 0, done.stderr
+    run_bench(str(quick), None, 0.1, 1, str(file))
     speeds = measured(file, load_profile("tiny"))
     assert speeds.gpu == "cpu"
     for one in (speeds.subjects, speeds.backgrounds):
         assert 0.1 < one.steps_per_s < 1e5
         assert 0.1 < one.judges_per_s["all"] < 1e5
-    assert f"{speeds.subjects.steps_per_s:.1f}" in done.stdout
+    assert f"{speeds.subjects.steps_per_s:.1f}" in capsys.readouterr().out
     planned = plan("--profile", "tiny", "--speeds", file)
     assert planned.returncode == 0, planned.stderr
     assert "machine time" in planned.stdout

@@ -29,9 +29,8 @@ def test_rates_are_those_of_the_build(tmp_path: Path) -> None:
     assert rates.origin == f"read off {manifest.path}"
     assert rates.sources == pytest.approx(7 / 8)
     # seen from the other end: so many slots stay empty with this rate and so many attempts
-    slots = kinds["subject"] + len(
-        {(r["source_id"], r["subject_id"]) for b in manifest.batches() for r in b.to_pylist()}
-    )
+    rows = [row for batch in manifest.batches() for row in batch.to_pylist()]
+    slots = kinds["subject"] + len({(row["source_id"], row["subject_id"]) for row in rows})
     assert (1 - rates.subjects) ** profile.subjects.max_attempts == pytest.approx(kinds["subject"] / slots)
     tried = sum(row["attempt"] + 1 for row in rows)
     tried += sum(row["attempt"] + 1 for row in missed if row["kind"] == "variation")
