@@ -20,6 +20,7 @@ from pipeline.model_refs import ModelFile as ModelFile
 from pipeline.model_refs import ModelRef as ModelRef
 from pipeline.model_refs import Runtime as Runtime
 from pipeline.model_refs import Scheduler as Scheduler
+from pipeline.profile_lock import lock_path, with_pins
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -198,7 +199,7 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(_profile_data(name))
     except ValidationError as error:
-        raise UserError(f"profile {_profile_path(name)}: {first_problem(error)}") from error
+        raise UserError(f"profile {profile_path(name)}: {first_problem(error)}") from error
 
 
 def shipped_profiles() -> list[str]:
@@ -206,7 +207,8 @@ def shipped_profiles() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-def _profile_path(name: str) -> Path:
+def profile_path(name: str) -> Path:
+    """The file of a profile, named as in :func:`load_profile`."""
     return Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
 
 
@@ -214,7 +216,7 @@ def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A profile's content with that of the profiles it extends; ``above``: those that extend it."""
     if name in above:
         raise UserError(f"profile {above[0]}: extends itself ({' -> '.join((*above, name))})")
-    path = _profile_path(name)
+    path = profile_path(name)
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -223,15 +225,23 @@ def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # bad TOML, bytes that are no UTF-8, tables nested without end
         raise UserError(f"profile {path}: not valid TOML: {error}") from error
     base = data.pop("extends", None)
-    if base is None:
-        return data
-    if not isinstance(base, str):
+    if base is not None and not isinstance(base, str):
         raise UserError(f"profile {path}: extends: must be a profile's name (got {str(base)[:60]!r})")
-    merged = _profile_data(base, (*above, name))
+    merged = _profile_data(base, (*above, name)) if base else {}
     for field, value in data.items():
         section = merged.get(field)
         merged[field] = {**section, **value} if isinstance(section, dict) and isinstance(value, dict) else value
-    return merged
+    return _with_pins(merged, lock_path(path))
+
+
+def _with_pins(data: dict[str, Any], lock: Path) -> dict[str, Any]:
+    models = data.get("models")
+    try:
+        return {**data, "models": with_pins(models, lock)} if isinstance(models, dict) else data
+    except OSError as error:
+        raise UserError(f"lock {lock}: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # no JSON, or other shapes in it
+        raise UserError(f"lock {lock}: {error}") from error
 
 
 class BuildConfig(Settings):
