@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli.reproduce import reproduce
+from flows.cli.stats import stats
 from flows.options import takes_build_options
 from pipeline.config import BuildConfig
 
@@ -111,6 +113,10 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+app.command()(reproduce)
+app.command()(stats)
 
 
 @models.command()
