@@ -8,6 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli.card import card
+from flows.cli.diff import diff
+from flows.cli.export import export
+from flows.cli.merge import merge
 from flows.cli.reproduce import reproduce
 from flows.cli.stats import stats
 from flows.options import takes_build_options
@@ -115,8 +119,8 @@ def contact_sheet(
     draw_sheets(manifest, work, out)
 
 
-app.command()(reproduce)
-app.command()(stats)
+for command in (stats, diff, merge, card, export, reproduce):
+    app.command()(command)
 
 
 @models.command()

@@ -24,7 +24,13 @@ TOPICS = (
 """The paragraphs, each a template in ``templates/``."""
 PAPER = "arXiv:2510.07340"
 _CODE = "SpotDiff10k's pipeline"
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +137,14 @@ class Facts:
             "pretty_name": self.name,
             "language": ["en"],
             "task_categories": ["text-to-image", "image-to-image"],
-            "tags": ["synthetic", "subject-driven-generation", "controlnet", "inpainting", "disentanglement", "croissant"],
+            "tags": [
+                "synthetic",
+                "subject-driven-generation",
+                "controlnet",
+                "inpainting",
+                "disentanglement",
+                "croissant",
+            ],
             "size_categories": [next((name for limit, name in _SIZES if rows < limit), "n>10M")],
             "annotations_creators": ["machine-generated"],
             "configs": [dict(config) for config in configs],

@@ -38,7 +38,9 @@ class Coco(ImageFolder):
         try:
             import pycocotools.mask  # noqa: F401
         except ImportError as error:
-            raise UserError("--to coco: needs pycocotools; install the extra: pip install 'spotdiff10k[export]'") from error
+            raise UserError(
+                "--to coco: needs pycocotools; install the extra: pip install 'spotdiff10k[export]'"
+            ) from error
 
     @property
     def sentence(self) -> str:

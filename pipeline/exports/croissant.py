@@ -131,7 +131,12 @@ def croissant(facts: Facts, files: Mapping[str, tuple[int, str]], described: Des
 
 
 def _file(path: str, size: int, sha256: str) -> dict[str, Any]:
-    kinds = {".parquet": PARQUET, ".tar": "application/x-tar", ".jsonl": "application/jsonlines", ".json": "application/json"}
+    kinds = {
+        ".parquet": PARQUET,
+        ".tar": "application/x-tar",
+        ".jsonl": "application/jsonlines",
+        ".json": "application/json",
+    }
     kind = next((kind for suffix, kind in kinds.items() if path.endswith(suffix)), "application/octet-stream")
     return {
         "@type": "cr:FileObject",
@@ -146,12 +151,21 @@ def _file(path: str, size: int, sha256: str) -> dict[str, Any]:
 
 def file_set(name: str, includes: str | Sequence[str], kind: str, archives: Sequence[str] = ()) -> dict[str, Any]:
     """Files of a pattern, in the description's folder or in archives."""
-    said: dict[str, Any] = {"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": kind, "includes": includes}
+    said: dict[str, Any] = {
+        "@type": "cr:FileSet",
+        "@id": name,
+        "name": name,
+        "encodingFormat": kind,
+        "includes": includes,
+    }
     return {**said, "containedIn": [{"@id": archive} for archive in archives]} if archives else said
 
 
 def _splits(facts: Facts) -> dict[str, Any]:
-    uris = {name: f"cr:{'Training' if name == 'train' else name.capitalize()}Split" for name in ("train", "validation", "test")}
+    uris = {
+        name: f"cr:{'Training' if name == 'train' else name.capitalize()}Split"
+        for name in ("train", "validation", "test")
+    }
     names = [str(name) for name in facts.stats.splits.index if name != "all"]
     return {
         "@type": "cr:RecordSet",
@@ -169,7 +183,9 @@ def _splits(facts: Facts) -> dict[str, Any]:
 
 def parquet_records(name: str, files: str, columns: Sequence[str], schema: pa.Schema = SCHEMA) -> dict[str, Any]:
     """A record set of Parquet columns; ``files`` names a FileObject or FileSet (with ``set:`` before it)."""
-    of = {"fileSet": {"@id": files.removeprefix("set:")}} if files.startswith("set:") else {"fileObject": {"@id": files}}
+    of = (
+        {"fileSet": {"@id": files.removeprefix("set:")}} if files.startswith("set:") else {"fileObject": {"@id": files}}
+    )
     fields = []
     for column in columns:
         kind = schema.field(column).type if column in schema.names else pa.string()
@@ -247,7 +263,10 @@ def _provenance(facts: Facts) -> dict[str, Any]:
         "@type": "prov:Activity",
         "prov:label": f"spotdiff build, run {footer.get('run_id', 'unknown')}",
         "prov:endedAtTime": footer.get("created"),
-        "prov:wasAssociatedWith": {"@type": "prov:SoftwareAgent", "prov:label": f"spotdiff10k {footer.get('code_version')}"},
+        "prov:wasAssociatedWith": {
+            "@type": "prov:SoftwareAgent",
+            "prov:label": f"spotdiff10k {footer.get('code_version')}",
+        },
         "prov:used": used,
     }
     sources = [

@@ -131,5 +131,7 @@ def _layout(to: str, rows: SplitRows, pairs: bool) -> Layout:
     if to not in kinds:
         raise UserError(f"--to {to}: there is {', '.join(LAYOUTS)}")
     if pairs and to != "imagefolder":
-        raise UserError(f"--pairs: goes with --to imagefolder, the layout that training scripts read pairs from (not {to})")
+        raise UserError(
+            f"--pairs: goes with --to imagefolder, the layout that training scripts read pairs from (not {to})"
+        )
     return PairFolder(rows) if pairs else kinds[to](rows)

@@ -26,7 +26,9 @@ def frame(manifest: Manifest, columns: Sequence[str]) -> pd.DataFrame:
     """Some columns of all rows, in order; those that the manifest lacks are empty."""
     here = [name for name in columns if name in manifest.columns]
     batches = list(manifest.batches(here))
-    table = pa.Table.from_batches(batches) if batches else pa.schema([SCHEMA.field(name) for name in here]).empty_table()
+    table = (
+        pa.Table.from_batches(batches) if batches else pa.schema([SCHEMA.field(name) for name in here]).empty_table()
+    )
     found = _pandas(table)
     for name in columns:
         if name not in found.columns:

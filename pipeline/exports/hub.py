@@ -36,10 +36,14 @@ class Hub:
         return "`data/` holds all columns, `metadata/` the same rows without pictures; both are Parquet."
 
     def described(self, files: Sequence[str]) -> Described:
-        sets = [file_set(name, f"{name}/*.parquet", PARQUET) for name in ("data", "metadata")]
+        sets = [file_set(f"{name}-files", f"{name}/*.parquet", PARQUET) for name in ("data", "metadata")]
         every = columns_of(self.rows.manifest)
         return Described(
-            sets, [parquet_records("variations", "set:data", every), parquet_records("metadata", "set:metadata", self.light)]
+            sets,
+            [
+                parquet_records("variations", "set:data-files", every),
+                parquet_records("metadata", "set:metadata-files", self.light),
+            ],
         )
 
     @property

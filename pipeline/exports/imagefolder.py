@@ -40,7 +40,15 @@ class ImageFolder:
             file_set("pictures", [f"{self.root}{split}/*/*.png" for split in self.rows.counts], "image/png"),
             file_set("rows", "*/metadata.jsonl", "application/jsonlines"),
         ]
-        names = ["file_name", "mask_file_name", "control_file_name", "text", "variation_id", "subject_id", "background_id"]
+        names = [
+            "file_name",
+            "mask_file_name",
+            "control_file_name",
+            "text",
+            "variation_id",
+            "subject_id",
+            "background_id",
+        ]
         return Described(sets, [picture_records("pictures"), column_records("metadata", "rows", names)])
 
     @property

@@ -93,4 +93,6 @@ def _seen_from(folder: str, path: str) -> str:
     root = folder_of(path)
     if not store.is_local(folder) and not store.is_local(path) and folder.startswith(root):
         return "../" * (folder[len(root) :].strip("/").count("/") + 1) + name_of(path)
-    raise UserError(f"--out {folder}: the card points to the manifest's files, so it must lie on the same disk as {path}")
+    raise UserError(
+        f"--out {folder}: the card points to the manifest's files, so it must lie on the same disk as {path}"
+    )

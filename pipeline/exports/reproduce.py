@@ -90,7 +90,9 @@ def reproduce(
     in_batches = hashlib.sha256(image).hexdigest() != row["sha256"]
     if in_batches:
         image = _in_batches(posed, subjects, backgrounds, row) or image
-    return Remade(image, row["sha256"], in_batches, *_off(image, row["image"]["bytes"]), _other_models(manifest, config))
+    return Remade(
+        image, row["sha256"], in_batches, *_off(image, row["image"]["bytes"]), _other_models(manifest, config)
+    )
 
 
 def _settings(manifest: Manifest, row: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Profile, BuildConfig]:

@@ -102,7 +102,9 @@ def _rights(rows: pd.DataFrame) -> pd.DataFrame:
     told["source_license"] = told["source_license"].fillna("not stated")
     by = told.groupby("source_license")
     each = told.drop_duplicates("source_id").groupby("source_license")
-    found = each.agg(sources=("source_id", "size"), attributed=("source_attribution", "count"), addressed=("source_uri", "count"))
+    found = each.agg(
+        sources=("source_id", "size"), attributed=("source_attribution", "count"), addressed=("source_uri", "count")
+    )
     found.insert(1, "rows", by.size())
     found.index.name = "licence"
     return found

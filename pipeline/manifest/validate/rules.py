@@ -66,12 +66,16 @@ def rules_of(footer: Mapping[str, Any]) -> Rules:
             score: (_number(quality.get(low)), _number(quality.get(high)) if high else None)
             for score, (low, high) in LIMITS.items()
         },
-        subset="filtered" in footer,
+        subset="filtered" in footer or any("filtered" in _mapping(one) for one in _list(footer.get("merged"))),
     )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _whole(value: Any) -> int | None:
