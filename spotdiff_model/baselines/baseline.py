@@ -86,6 +86,10 @@ class Baseline(nn.Module):
         """What the UNet is told in training; here conditions may be dropped."""
         return self.condition(batch.references, batch.prompts)
 
+    def resting(self, step: int) -> Sequence[nn.Parameter]:
+        """What is not trained in a step, of what is trained at all: for methods with stages."""
+        return ()
+
     def denoise(self, batch: Batch, condition: Condition) -> Tensor:
         """The UNet's prediction for a batch."""
         noisy = self.frozen.diffusion.scheduler.add_noise(batch.latents, batch.noise, batch.times)
@@ -149,7 +153,7 @@ class Baseline(nn.Module):
         return self.frozen.diffusion.prompt_states([prompt.replace(PLACEHOLDER, CLASS_NOUN) for prompt in prompts])
 
     def with_words(self, prompts: Sequence[str], words: Tensor) -> Tensor:
-        """States of prompts with ``words`` ``[N, k, W]`` at ``S*``, before the text encoder; scale 0: the class noun."""
+        """States of prompts with ``words`` ``[N, k, W]`` at ``S*``; scale 0: with the class noun there."""
         if self.scale == 0:
             return self.said(prompts)
         diffusion = self.frozen.diffusion

@@ -16,12 +16,12 @@ class _Settings(BaseModel):
 
 
 class BaselineConfig(_Settings):
-    """One training of a baseline; names are those of :class:`~spotdiff_model.config.TrainConfig` where they mean the same.
+    """One training of a baseline; what means the same is named as in :class:`~spotdiff_model.config.TrainConfig`.
 
     Attributes:
         reference: ``same``: native, reference and target are one picture; ``other``: our pairs.
         unet: What of the UNet is trained: nothing, keys and values of its cross-attention, or all of it.
-        scale: How much of the subject is let in when pictures are made; the method's own word for it is in its docstring.
+        scale: How much of the subject is let in when pictures are made (strength, llambda).
         pictures: Pictures a subject for methods that are trained on each subject.
     """
 

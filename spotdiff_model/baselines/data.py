@@ -85,7 +85,9 @@ class TrainingData:
     _latents: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, config: BaselineConfig, frozen: Frozen, template: str, split: str, rows: Rows | None = None) -> TrainingData:
+    def read(
+        cls, config: BaselineConfig, frozen: Frozen, template: str, split: str, rows: Rows | None = None
+    ) -> TrainingData:
         """A manifest's split.
 
         Raises:
@@ -109,7 +111,8 @@ class TrainingData:
             references=self.shown(references),
             targets=self.shown(targets),
             prompts=[
-                self.template.format(subject=PLACEHOLDER, background=text) for text in sample.background_prompts[targets]
+                self.template.format(subject=PLACEHOLDER, background=text)
+                for text in sample.background_prompts[targets]
             ],
             descriptions=[str(text) for text in sample.subject_prompts[references]],
             subjects=torch.from_numpy(self.pairs.subject[references]).to(device),

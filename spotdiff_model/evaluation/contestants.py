@@ -98,8 +98,8 @@ def _baseline(folder: str, models_root: str | None) -> Contestant:
         remark=f"Reads in training: {', '.join(baseline.reads) or 'pictures only'}.",
         encode=features if baseline.has_features else None,
         generate=baseline.generate,
-        digest=baseline.config.manifest_digest,
-        sampling=baseline.denoiser.sampling,
+        digest=baseline.saved.manifest_digest,
+        sampling=baseline.saved.sampling,
         described=baseline.described,
     )
 

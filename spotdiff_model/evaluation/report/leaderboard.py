@@ -74,10 +74,12 @@ def markdown(boards: Sequence[Board]) -> str:
         ]
         data = board.data
         lines = [
-            f"Split {data['split']} of `{_cell(data['path'])}` (digest `{data['digest'][:16]}`): {data['rows']} pictures, "
-            f"{data['subjects']} subjects. Protocol `{board.protocol}`.",
+            f"Split {data['split']} of `{_cell(data['path'])}` (digest `{data['digest'][:16]}`): {data['rows']} "
+            f"pictures, {data['subjects']} subjects. Protocol `{board.protocol}`.",
             "",
-            "| | " + " | ".join(f"{metric.column} {'↓' if metric.better == 'lower' else '↑'}" for metric in columns) + " |",
+            "| | "
+            + " | ".join(f"{metric.column} {'↓' if metric.better == 'lower' else '↑'}" for metric in columns)
+            + " |",
             "|---" * (len(columns) + 1) + "|",
             *(
                 f"| {_cell(entry.title)} | " + " | ".join(_value(entry, metric) for metric in columns) + " |"
