@@ -37,7 +37,7 @@ from pipeline.runner.build import Build, open_build
 from pipeline.stages.base import Stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pipeline"))
-from toy_stages import SIZE, ToyPoses, ToySubjects, ToyVariations, picture  # noqa: E402
+from toy_stages import SIZE, ToyPoses, ToySubjects, ToyVariations, picture
 
 PICTURE = to_png(picture("source"))
 PHASES = ("build", "resume", "answer", "validate")

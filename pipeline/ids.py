@@ -124,7 +124,9 @@ def _form(kind: pa.DataType) -> Form:
     if pa.types.is_binary(kind):
         return _bytes
     if pa.types.is_list(kind):
-        return lambda value: _floats([math.nan if number != number else number for number in value])  # there are several
+        return lambda value: _floats(
+            [math.nan if number != number else number for number in value]
+        )  # there are several
     if pa.types.is_fixed_size_list(kind):
         return _floats
     if pa.types.is_floating(kind):

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli import stopping_at_once
-from flows.options import EngineName, takes_build_options
 from flows.cli.card import card
 from flows.cli.diff import diff
 from flows.cli.export import export
 from flows.cli.merge import merge
 from flows.cli.reproduce import reproduce
 from flows.cli.stats import stats
+from flows.options import EngineName, takes_build_options
 from pipeline.config import BuildConfig
 
 app = typer.Typer(
@@ -280,6 +280,10 @@ def render(
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)
 
 
+for command in (stats, diff, merge, card, export, reproduce):
+    app.command()(command)
+
+
 def run() -> int:
     """Runs the command line; gives the exit code."""
     try:
@@ -289,7 +293,3 @@ def run() -> int:
             raise done.__context__.__cause__ from None  # typer keeps silent about it
         return done.code if isinstance(done.code, int) else int(bool(done.code))
     return 0
-
-
-for command in (stats, diff, merge, card, export, reproduce):
-    app.command()(command)
