@@ -1,10 +1,10 @@
-"""What the pipeline itself costs at size: stages that do nothing, so that only ledger, runner and manifest are left.
+"""What the pipeline itself costs at size: stages that do next to nothing, so that ledger, runner and manifest are left.
 
     python benchmarks/scale.py [--sources 10000] [--subjects 1] [--backgrounds 1] [--shard-size 2] [--phases build ...]
 
-Each phase runs in a process of its own: ``build`` all of it; ``resume`` the same command again, as a flow does it;
-``answer`` a finished build, from listing to outcome, as ``spotdiff build`` and ``status`` do it; ``validate`` the
-manifest. Prints CPU and wall time, per row and per fragment, and peak memory.
+Each phase runs in a process of its own: ``build`` all of it, in one thread; ``finished``, the same command again, as
+``spotdiff build`` answers it; ``status``, as the command does it; ``validate`` the manifest. Prints CPU and wall time,
+per row and per fragment, and peak memory; the time that Python takes to start is in none of them.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from pipeline.imaging.png import to_png
 from pipeline.manifest.finish import build_manifest, finish, written
 from pipeline.manifest.validate.manifest import validate
 from pipeline.records import Listed, Row, Source
-from pipeline.runner.build import Build, open_build
+from pipeline.runner.build import Build, last_config, open_build
 from pipeline.stages.base import Stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pipeline"))
 from toy_stages import SIZE, ToyPoses, ToySubjects, ToyVariations, picture
 
 PICTURE = to_png(picture("source"))
-PHASES = ("build", "resume", "answer", "validate")
+PHASES = ("build", "finished", "status", "validate")
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,16 @@ class NullSources:
             )
 
 
-def stages(subjects: int, backgrounds: int, calls: Any = deque(maxlen=0)) -> list[Stage]:
+def stages(subjects: int, backgrounds: int) -> list[Stage]:
     """A build's stages, that need no files' contents and keep nothing in memory."""
+    calls: deque[str] = deque(maxlen=0)
     return [NullSources(), ToyPoses(), ToySubjects(subjects, calls=calls), ToyVariations(backgrounds, calls=calls)]
 
 
 def main() -> int:
     arguments = _arguments()
     if arguments.phase:
-        _phase(arguments.phase, _open(arguments))
+        _phase(arguments.phase, arguments)
         return 0
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="spotdiff-scale-"))
     try:
@@ -93,9 +94,9 @@ def main() -> int:
 def _report(arguments: argparse.Namespace, folder: Path) -> None:
     rows = arguments.sources * arguments.subjects * arguments.backgrounds
     fragments = 4 * -(-arguments.sources // arguments.shard_size)
-    console = Console(soft_wrap=True)
+    console = Console(width=120)
     console.print(f"{rows} rows of {arguments.sources} sources, {fragments} fragments")
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     for name in ("phase", "wall s", "CPU s", "CPU ms a row", "CPU ms a fragment", "peak MB", ""):
         table.add_column(name, justify="right" if name else "left")
     for phase in arguments.phases:
@@ -109,32 +110,31 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
     console.print(table)
 
 
-def _open(arguments: argparse.Namespace) -> Any:
-    """Opens the build when it is called, so that the listing is measured, too."""
+def _open(arguments: argparse.Namespace, *, again: bool = False) -> Build:
+    """The build, listing and all; ``again``: from what it was last told, as ``status`` does it."""
     folder = arguments.folder
-    config = build_config(
-        sources=(str(folder / "in"),),
-        manifest=str(folder / "out" / "m.parquet"),
-        work=str(folder / "work"),
-        subjects=arguments.subjects,
-        backgrounds=arguments.backgrounds,
-        shard_size=arguments.shard_size,
-    )
-    return lambda: open_build(config, stages(arguments.subjects, arguments.backgrounds))
+    manifest, work = str(folder / "out" / "m.parquet"), str(folder / "work")
+    sizes = {"subjects": arguments.subjects, "backgrounds": arguments.backgrounds, "shard_size": arguments.shard_size}
+    config = build_config(sources=(str(folder / "in"),), manifest=manifest, work=work, **sizes)
+    if again:
+        config = last_config(manifest, work)
+    return open_build(config, stages(config.subjects, config.backgrounds))
 
 
-def _phase(phase: str, opened: Any) -> None:
+def _phase(phase: str, arguments: argparse.Namespace) -> None:
     wall, before = time.monotonic(), time.process_time()
-    build: Build = opened()
-    if phase in ("build", "resume"):
-        said = f"digest {build_manifest(build).digest[:8]}"
-    elif phase == "answer":
+    if phase == "build":
+        said = f"digest {build_manifest(_open(arguments)).digest[:8]}"
+    elif phase == "validate":
+        said = f"{len(validate(str(arguments.folder / 'out' / 'm.parquet')))} problems"
+    else:
+        build = _open(arguments, again=phase == "status")
         found = build.scan()
         assert build.complete(found)
-        assert written(build, found)
+        if phase == "status":
+            found.counts()
+            assert written(build, found)
         said = f"{finish(build, found).rows} rows"
-    else:
-        said = f"{len(validate(build.config.manifest))} problems"
     told = {
         "wall": time.monotonic() - wall,
         "cpu": time.process_time() - before,

@@ -102,9 +102,10 @@ Form = Callable[[Any], Any]
 
 @functools.cache
 def _layout(kind: type[Row]) -> tuple[tuple[str, ...], tuple[tuple[str, Any, Form | None], ...]]:
-    """The fields with a column of their own; and the others, each with its default and its form in JSON if it needs one."""
+    """The fields with a column of their own; and the others, each with its default and, if it needs one, its form."""
     defaults = {f.name: _default(f) for f in dataclasses.fields(kind)}
-    own, rest = [], []
+    own: list[str] = []
+    rest: list[tuple[str, Any, Form | None]] = []
     for field in schema_of(kind):
         if pa.types.is_binary(field.type) or pa.types.is_fixed_size_list(field.type):
             own.append(field.name)
