@@ -189,7 +189,9 @@ def _splits(facts: Facts) -> dict[str, Any]:
 def parquet_records(name: str, files: str, columns: Sequence[str], schema: pa.Schema = SCHEMA) -> dict[str, Any]:
     """A record set of Parquet columns; ``files`` names a FileObject or FileSet (with ``set:`` before it)."""
     of = (
-        {"fileSet": {"@id": files.removeprefix("set:")}} if files.startswith("set:") else {"fileObject": {"@id": _id(files)}}
+        {"fileSet": {"@id": files.removeprefix("set:")}}
+        if files.startswith("set:")
+        else {"fileObject": {"@id": _id(files)}}
     )
     fields = []
     for column in columns:
