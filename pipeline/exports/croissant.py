@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.exports.card import PAPER, Facts
 from pipeline.manifest.schema import KEYPOINTS, PICTURE, REJECTED_SCHEMA, SCHEMA
 
-PARQUET = "application/vnd.apache.parquet"
+PARQUET = "application/x-parquet"
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -140,13 +140,18 @@ def _file(path: str, size: int, sha256: str) -> dict[str, Any]:
     kind = next((kind for suffix, kind in kinds.items() if path.endswith(suffix)), "application/octet-stream")
     return {
         "@type": "cr:FileObject",
-        "@id": path,
-        "name": path,
+        "@id": _id(path),
+        "name": _id(path),
         "contentUrl": path,
         "contentSize": f"{size} B",
         "encodingFormat": kind,
         "sha256": sha256,
     }
+
+
+def _id(path: str) -> str:
+    """A file's name inside the description; ``..`` in it would be resolved against the description's own."""
+    return path.replace("../", "")
 
 
 def file_set(name: str, includes: str | Sequence[str], kind: str, archives: Sequence[str] = ()) -> dict[str, Any]:
@@ -184,7 +189,9 @@ def _splits(facts: Facts) -> dict[str, Any]:
 def parquet_records(name: str, files: str, columns: Sequence[str], schema: pa.Schema = SCHEMA) -> dict[str, Any]:
     """A record set of Parquet columns; ``files`` names a FileObject or FileSet (with ``set:`` before it)."""
     of = (
-        {"fileSet": {"@id": files.removeprefix("set:")}} if files.startswith("set:") else {"fileObject": {"@id": files}}
+        {"fileSet": {"@id": files.removeprefix("set:")}}
+        if files.startswith("set:")
+        else {"fileObject": {"@id": _id(files)}}
     )
     fields = []
     for column in columns:

@@ -209,26 +209,29 @@ class _Why:
     """What a manifest's list of misses and its factors say of a row that it does not have."""
 
     def __init__(self, manifest: Manifest, factors: _Factors) -> None:
-        self.factors = factors
-        self.missed: dict[tuple[str | None, ...], str] = {}
+        self.sources, self.slots = set(factors.sources), set(factors.slots)
+        self.filtered = "filtered" in manifest.footer
+        self.missed: dict[tuple[str, ...], str] = {}
         for row in misses(manifest).astype("object").to_dict("records"):
-            place = (row["source_id"], row["subject_id"], row["background_id"])
-            depth = {"source": 1, "subject": 2, "variation": 3}.get(row["kind"], 3)
+            depth = {"source": 1, "subject": 2}.get(row["kind"], 3)
+            place = tuple(row[name] for name in ORDER[:depth])
             reason = row["reason"] if isinstance(row["reason"], str) else row["status"]
-            self.missed[place[:depth]] = f"{row['kind']} rejected there: {reason}"
-        self.listed = {place[0] for place in self.missed}
+            self.missed[place] = f"{row['kind']} rejected there: {reason}"
+            self.sources.add(place[0])
+            self.slots |= {(place[0], level) for level in place[1:]}
 
     def of(self, key: _Key) -> str:
         for depth in (3, 2, 1):
             if key[:depth] in self.missed:
                 return self.missed[key[:depth]]
-        if key[0] not in self.factors.sources and key[0] not in self.listed:
+        if self.filtered:
+            return "filtered out there, or not in what was filtered"
+        source, subject, background = key
+        if source not in self.sources:
             return "its source is not there"
-        if key[:2] not in self.factors.slots and key[0] in self.factors.sources:
+        if (source, subject) not in self.slots:
             return "its subject was not drawn there"
-        if (key[0], key[2]) not in self.factors.slots and key[0] in self.factors.sources:
-            return "its background was not drawn there"
-        return "left out there"
+        return "its background was not drawn there" if (source, background) not in self.slots else "missing there"
 
 
 def _settings(manifest: Manifest) -> dict[str, Any]:

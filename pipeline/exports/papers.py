@@ -45,7 +45,7 @@ def write_card(path: str, out: str | None, given: Given) -> list[str]:
 
     Args:
         path: The manifest.
-        out: The folder; None: ``__card__/<stem>/`` beside the manifest.
+        out: The folder; None: that of the parts, or of a manifest of one file ``__card__/<stem>/`` beside it.
         given: What the user says.
 
     Returns:
@@ -56,7 +56,8 @@ def write_card(path: str, out: str | None, given: Given) -> list[str]:
     """
     manifest = Manifest(path)
     stem = name_of(manifest.path).removesuffix(".parquet")
-    folder = out.rstrip("/") if out else beside(manifest.path, f"{FOLDER}/{stem}")
+    own = beside(manifest.path, f"{FOLDER}/{stem}") if len(manifest.paths) == 1 else folder_of(manifest.paths[0])
+    folder = out.rstrip("/") if out else own
     listed = [*manifest.paths, *([manifest.rejected_path] if store.exists(manifest.rejected_path) else [])]
     names = {one: _seen_from(folder, one) for one in listed}
     files = {names[one]: proof_of(one) for one in listed}
@@ -74,13 +75,17 @@ def write_card(path: str, out: str | None, given: Given) -> list[str]:
 
 
 def _described(manifest: Manifest, parts: list[str], names: Mapping[str, str]) -> Described:
-    """Record sets of a manifest: its rows, and what did not get in."""
+    """Record sets of a manifest: its rows, and what did not get in.
+
+    ``mlcroissant`` looks for sets of files below the description only; parts elsewhere are record sets of their own.
+    """
     columns = columns_of(manifest)
-    if len(parts) == 1:
-        sets, records = [], [parquet_records("variations", parts[0], columns)]
-    else:
-        sets = [file_set("parts", f"{folder_of(parts[0])}/part-*.parquet", PARQUET)]
+    sets, records = [], [parquet_records("variations", parts[0], columns)]
+    if len(parts) > 1 and not any(part.startswith("../") for part in parts):
+        sets = [file_set("parts", parts, PARQUET)]
         records = [parquet_records("variations", "set:parts", columns)]
+    elif len(parts) > 1:
+        records = [parquet_records(f"variations-{at:05d}", part, columns) for at, part in enumerate(parts)]
     if manifest.rejected_path in names:
         records.append(rejected_records(names[manifest.rejected_path]))
     return Described(sets, records)

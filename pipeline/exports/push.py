@@ -54,7 +54,10 @@ def push(dest: str, repo: str, files: Mapping[str, tuple[int, str]], *, really: 
         api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
         folder = store.filesystem(dest)[1]
         api.upload_large_folder(repo_id=repo, folder_path=folder, repo_type="dataset", ignore_patterns=[f"{NOTES}/*"])
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:
+        http = type(error).__module__.partition(".")[0] in ("httpx", "httpx2")  # whichever the hub's client uses
+        if not http and not isinstance(error, HfHubHTTPError | OSError | ValueError):
+            raise
         raise UserError(
             f"--push-to-hub {repo}: {type(error).__name__}: {str(error).splitlines()[0]}; log in with `hf auth login`, "
             "and see that the hub can be reached"

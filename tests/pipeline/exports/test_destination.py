@@ -38,7 +38,7 @@ def test_a_second_call_writes_only_what_is_damaged_or_gone(toys: Manifest, tmp_p
     before = sums(out)
     pieces = len([path for path in (out / ".spotdiff-export").iterdir() if path.suffix == ".done"]) - 1
     assert export(toys.path, to, str(out)).reused == pieces
-    victims = [path for path in sorted(before) if "train" in path][:2]
+    victims = [next(path for path in sorted(before) if split in path) for split in ("train", "test")]
     (out / victims[0]).unlink()
     damaged = bytearray((out / victims[-1]).read_bytes())
     damaged[len(damaged) // 2] ^= 1
