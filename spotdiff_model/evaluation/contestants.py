@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import UserError
-from spotdiff_model.config import Sampling
+from spotdiff_model.config import Sampling, TrainConfig
+from spotdiff_model.evaluation.ablations import TRAIN_CONFIG
 from spotdiff_model.evaluation.extract import decoded, encoded
 from spotdiff_model.evaluation.features import Features
 from spotdiff_model.evaluation.generation.generator import PictureProgress, generate
@@ -81,7 +82,18 @@ def _ours(folder: str, models_root: str | None, pictures: bool) -> Contestant:
         generate=make if pictures else None,
         digest=encoder.config.manifest_digest,
         sampling=encoder.config.sampling,
+        described=lambda: _training(folder),
     )
+
+
+def _training(folder: str) -> Mapping[str, Any]:
+    """What our training cost, as far as its folder tells: the UNet learns, and teaches where there is distillation."""
+    path = Path(folder) / TRAIN_CONFIG
+    if not path.is_file():
+        return {}
+    config = TrainConfig.model_validate_json(path.read_text("utf-8"))
+    passes = bool(config.noise_weight or config.distillation_weight) + bool(config.distillation_weight)
+    return {"costs": {"steps": config.max_train_steps, "unet_passes": passes * config.max_train_steps}}
 
 
 def _baseline(folder: str, models_root: str | None) -> Contestant:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from pipeline import store
 from pipeline.config import Profile, UserError
+from pipeline.imaging.png import to_png
 from pipeline.manifest.read import Manifest
 from pipeline.models.clip import Clip, clip
 from pipeline.models.resolve import Model
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 """Told what is being done."""
 _SHEET = 4
+PICTURES = "generated"
+"""Folder of the pictures that ``save_pictures`` writes."""
 
 
 def evaluate(config: EvaluateConfig, say: Say) -> EvaluationResult:
@@ -83,12 +87,15 @@ class _Evaluation:
         self.settings = ScoringSettings() if config.mlp else ScoringSettings(mlp=None)
         self.requests: list[Request] = []
         self.models: PictureModels | None = None
+        if contestant.generate and not (config.generation or config.pictures):
+            contestant = replace(contestant, generate=None)
         if contestant.generate:
             self.requests = self._requests(manifest.digest)
         ours, pictures = self._scores(contestant)
-        others = [self._score(method) for method in self._baselines()] if contestant.encode else []
-        if contestant.generate:
-            others += self._bounds()
+        others: list[Scores] = []
+        if config.bounds:
+            others += [self._score(method) for method in self._baselines()] if contestant.encode else []
+            others += self._bounds() if contestant.generate else []
         if config.ablations:
             others += self._ablations(manifest.digest)
         more = {"dreambench": self._dreambench()} if config.dreambench else {}
@@ -157,8 +164,11 @@ class _Evaluation:
                 self.say(f"features of {len(sample)} pictures")
                 features.append([contestant.encode(sample.images)])
             scores = self._score(Method(contestant.name, contestant.title, contestant.remark, *features))
-        if contestant.generate and self.config.generation:
-            return scores, self._generate(contestant.generate, scores)
+        if contestant.generate:
+            pictures = self._generate(contestant.generate, scores)
+            for request, picture in zip(self.requests, pictures, strict=True) if self.config.save_pictures else ():
+                store.write_bytes(str(self.config.folder / PICTURES / f"{request.name}.png"), to_png(picture))
+            return scores, pictures
         return scores, []
 
     def _bounds(self) -> list[Scores]:

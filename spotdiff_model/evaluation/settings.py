@@ -45,6 +45,10 @@ class EvaluateConfig(BaseModel):
     )
     mlp: bool = Field(True, description="Also probe with small networks (first seed).")
     generation: bool = Field(True, description="Also generate and judge pictures.")
+    bounds: bool = Field(
+        True, description="Also baselines that need no training and, for pictures, the real ones and the text prompt."
+    )
+    save_pictures: bool = Field(False, description="Also write the generated pictures, ID.png.")
     subjects: int = Field(10, ge=1, description="Generation: subjects of the split, at most.")
     backgrounds: int = Field(4, ge=0, description="Generation: new backgrounds per subject.")
     poses: int = Field(4, ge=0, description="Generation: new poses per subject, through ControlNet.")
