@@ -17,6 +17,7 @@ from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.places import SUFFIX, beside, old_rejected_path, part_of, rejected_lists
 from pipeline.manifest.schema import FOOTER
 from pipeline.manifest.staged import strays
+from pipeline.object_store import StoreUnavailable
 
 _TRIES = 20
 """How often it is looked again when files vanish between being listed and being opened."""
@@ -141,6 +142,8 @@ def _told(path: str) -> tuple[dict[str, Any], int]:
     try:
         with store.open_input(path) as file, open_parquet(file) as parquet:
             return footer_of(parquet.metadata), parquet.metadata.num_rows
+    except StoreUnavailable:
+        raise
     except (pa.ArrowException, OSError) as error:
         if store.vanished(error):
             raise FileNotFoundError(path) from error
