@@ -42,19 +42,12 @@ def generate_from_text(
     pipe: SpotDiffPipeline, requests: Sequence[Request], progress: PictureProgress
 ) -> list[Image.Image]:
     """The same requests with the subject's description instead of ``S*``: what the frozen models can do at all."""
-    from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
-
-    names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
-    parts = {name: getattr(pipe, name) for name in names}
-    parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     sampling = pipe.encoder.config.sampling
 
     def make(asked: Sequence[Request], pose: Sequence[Image.Image] = (), **arguments: Any) -> list[Image.Image]:
+        denoiser = pipe.denoiser(bool(pose))
         if pose:
-            denoiser = StableDiffusionControlNetPipeline(**parts, controlnet=pipe.controlnet)
             arguments |= {"image": list(pose), "controlnet_conditioning_scale": sampling.controlnet_conditioning_scale}
-        else:
-            denoiser = StableDiffusionPipeline(**parts)
         denoiser.set_progress_bar_config(disable=True)
         images: list[Image.Image] = denoiser(
             [request.text_prompt for request in asked],
