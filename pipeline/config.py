@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from pipeline.model_refs import Count, Models, Runtime, Scheduler, Settings
+from pipeline.model_refs import Count, Models, Settings
 from pipeline.model_refs import ModelFile as ModelFile
 from pipeline.model_refs import ModelRef as ModelRef
+from pipeline.model_refs import Runtime as Runtime
+from pipeline.model_refs import Scheduler as Scheduler
 from pipeline.profile_lock import lock_path, with_pins
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -161,6 +163,8 @@ class Profile(Settings):
     name: str
     description: str = ""
     torch_threads: Count = 1
+    gpus: Share = 0.0
+    """GPUs that a worker on a cluster takes for itself; a fraction lets several share one, 0 leaves them alone."""
     runtime: Runtime = Runtime()
     models: Models
     scheduler: Scheduler = Scheduler()
@@ -323,8 +327,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
-
-
-def default_workers(torch_threads: int) -> int:
-    """How many shards a CPU-only machine works on side by side."""
-    return max(1, (os.cpu_count() or 1) // torch_threads)

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.options import takes_build_options
+from flows.cli import stopping_at_once
+from flows.cli.card import card
+from flows.cli.diff import diff
+from flows.cli.export import export
+from flows.cli.merge import merge
+from flows.cli.reproduce import reproduce
+from flows.cli.stats import stats
+from flows.options import EngineName, takes_build_options
 from pipeline.config import BuildConfig
 
 app = typer.Typer(
@@ -38,15 +45,48 @@ MANIFEST = FIELDS["manifest"].default
 def build(
     options: dict[str, Any],
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Shards worked on side by side. Without it: by the number of cores.")
+        int | None, typer.Option(min=1, help="Shards worked on side by side. Without it: by the GPUs, or the cores.")
+    ] = None,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="local: threads of this process. ray: a Ray cluster, or all GPUs here."),
+    ] = "local",
+    ray_address: Annotated[
+        str,
+        typer.Option(help="auto: the cluster that is there, else one on this machine; local: the latter; or ray://..."),
+    ] = "auto",
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Do the I-th of N shares, without any scheduler; without it, all the rest."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
 ) -> None:
     """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
-    from flows.cli.build import run_build
-    from pipeline.config import build_config
+    from pipeline.config import UserError, build_config
 
-    raise typer.Exit(run_build(build_config(**options), workers, verbose))
+    config = build_config(**options)
+    if part is None:
+        with stopping_at_once():
+            from flows.cli.build import run_build
+        raise typer.Exit(run_build(config, workers, verbose, engine=engine, ray_address=ray_address))
+    if engine == "ray":
+        raise UserError("--part: Ray spreads the shards itself; leave out --part, or --engine ray")
+    with stopping_at_once():
+        from flows.cli.part import run_part
+    raise typer.Exit(run_part(config, part, workers, verbose))
+
+
+@app.command()
+def replay(
+    stage: Annotated[str, typer.Argument(help="sources, poses, subjects or variations.")],
+    shard: Annotated[str, typer.Argument(help="The shard's number, as in the names of its fragments.")],
+    manifest: Annotated[str, typer.Option(help="The manifest of the build.")] = MANIFEST,
+    work: Work = FIELDS["work"].default,
+) -> None:
+    """Do one stage of one shard again, from its recorded input, and compare. Exit code 1: it differs."""
+    from flows.cli.replay import run_replay
+
+    raise typer.Exit(run_replay(stage, shard, manifest, work))
 
 
 @app.command()
@@ -54,7 +94,7 @@ def status(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
     work: Work = FIELDS["work"].default,
 ) -> None:
-    """Say how far a build is, from its files alone."""
+    """Say how far a build is, from its files; and what its runs are at, where PREFECT_API_URL is set."""
     from flows.cli.summary import show_status
 
     show_status(manifest, work)
@@ -111,6 +151,19 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+@app.command()
+def deploy(
+    folder: Annotated[Path, typer.Option(help="The project's folder, with prefect.yaml; runs work there.")] = Path(),
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="POOL=N", help="Builds that a work pool runs at a time.")
+    ] = None,
+) -> None:
+    """Set up a Prefect server for builds: work pools, deployments, and what ends dead runs. Can be done again."""
+    from flows.cli.deploy import run_deploy
+
+    run_deploy(folder, limit or [])
 
 
 @app.command()
@@ -225,6 +278,10 @@ def render(
 
     export(out, count, seed, size)
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)
+
+
+for command in (stats, diff, merge, card, export, reproduce):
+    app.command()(command)
 
 
 def run() -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.config import ModelRef
 
 logger = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 def device() -> torch.device:
@@ -39,7 +40,9 @@ def dtype_of(ref: ModelRef) -> torch.dtype:
     import torch
 
     if device().type == "cpu" and ref.dtype != "float32":
-        logger.warning("%s: runs in float32 on this CPU, not in %s", ref.repo, ref.dtype)
+        if ref.repo not in _told:
+            _told.add(ref.repo)
+            logger.warning("%s: runs in float32 on this CPU, not in %s", ref.repo, ref.dtype)
         return torch.float32
     dtype: torch.dtype = getattr(torch, ref.dtype)
     return dtype

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sized
 from typing import TypeVar
 
 from pipeline.config import UserError
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+Rows = TypeVar("Rows", bound=Sized)  # a sequence or an array: can be sliced
 R = TypeVar("R")
 
 _lock = threading.Lock()
@@ -28,9 +28,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def in_fitting_batches(
-    name: str, rows: Sequence[T], most: int, work: Callable[[Sequence[T]], R]
-) -> list[tuple[Sequence[T], R]]:
+def in_fitting_batches(name: str, rows: Rows, most: int, work: Callable[[Rows], R]) -> list[tuple[Rows, R]]:
     """Does work on rows in batches that are as large as fits.
 
     Args:
@@ -45,10 +43,10 @@ def in_fitting_batches(
     Raises:
         UserError: Not even one row fits.
     """
-    done: list[tuple[Sequence[T], R]] = []
+    done: list[tuple[Rows, R]] = []
     at = 0
     while at < len(rows):
-        part = rows[at : at + fitting(name, most)]
+        part: Rows = rows[at : at + fitting(name, most)]  # type: ignore[index]
         said = ""
         try:
             done.append((part, work(part)))

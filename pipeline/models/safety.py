@@ -57,7 +57,11 @@ def _load(model: Model) -> _Checker:
         beside = Model(model.ref.model_copy(update={"subfolder": "feature_extractor", "variant": None}), model.root)
         processor = CLIPImageProcessor.from_pretrained(beside.folder("*.json"))
         network = StableDiffusionSafetyChecker.from_pretrained(
-            model.network_dir(), dtype=dtype_of(model.ref), variant=model.ref.variant, use_safetensors=True
+            model.network_dir(),
+            dtype=dtype_of(model.ref),
+            variant=model.ref.variant,
+            use_safetensors=True,
+            attn_implementation="eager",  # it knows no other
         )
     # it warns that a black image will be returned: none is
     logging.getLogger("diffusers.pipelines.stable_diffusion.safety_checker").setLevel(logging.ERROR)

@@ -48,7 +48,7 @@ class JudgePhotos:
     def process(self, rows: Sequence[Variation]) -> list[Variation]:
         images = [pictures.pixels(row.image) for row in rows]
         people, found = self._people(images), self._masks(rows, images)
-        return [self._judge(row, *seen) for row, *seen in zip(rows, people, found, strict=True)]
+        return [self._judge(row, count, again) for row, count, again in zip(rows, people, found, strict=True)]
 
     def settings(self) -> dict[str, Any]:
         return {
