@@ -10,10 +10,6 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DiffusionPipeline,
-    StableDiffusionControlNetPipeline,
-    StableDiffusionPipeline,
-    StableDiffusionXLControlNetPipeline,
-    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES, LOADABLE_CLASSES
@@ -31,6 +27,7 @@ from pipeline.config import UserError
 from pipeline.models.device import dtype_of
 from pipeline.models.diffusion import make_scheduler
 from pipeline.models.resolve import Model
+from spotdiff_model.denoiser import assembled
 from spotdiff_model.hub import Diffusion, VisionEncoder, load_diffusion, vision_encoder
 from spotdiff_model.model import SpotDiffEncoder
 from spotdiff_model.placeholder import tokenize, with_placeholder
@@ -183,7 +180,7 @@ class SpotDiffPipeline(DiffusionPipeline):
             raise UserError(
                 f"{len(pseudo_tokens)} pictures for {len(prompts)} prompts; give one picture, or one for each prompt"
             )
-        pipe = self.denoiser(pose is not None)
+        pipe = self._denoiser(pose is not None)
         if pose is not None:
             scale = {"controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
             arguments = {**scale, **arguments, "image": pose}
@@ -210,19 +207,10 @@ class SpotDiffPipeline(DiffusionPipeline):
         tokens = tokenize(self.tokenizer, prompts, self.encoder.config.num_pseudo_tokens).to(device)
         return self.text.conditions(tokens, pseudo_tokens.to(device))
 
-    def denoiser(self, posed: bool) -> Any:
-        """Diffusers' own pipeline around the same parts, without the encoder."""
-        names = ["vae", "text_encoder", "tokenizer", "unet", "scheduler"]
-        if self.text_encoder_2 is None:
-            kinds: tuple[Any, Any] = (StableDiffusionPipeline, StableDiffusionControlNetPipeline)
-            more: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        else:
-            kinds, more = (StableDiffusionXLPipeline, StableDiffusionXLControlNetPipeline), {"add_watermarker": False}
-            names += ["text_encoder_2", "tokenizer_2"]
+    def _denoiser(self, posed: bool) -> Any:
         if posed and self.controlnet is None:
             raise UserError("pose: this pipeline has no ControlNet; the profile of the training's manifest names none")
-        control = {"controlnet": self.controlnet} if posed else {}
-        pipe = kinds[posed](**{name: getattr(self, name) for name in names}, **control, **more)
+        pipe = assembled(self, self.controlnet if posed else None)
         pipe.set_progress_bar_config(**getattr(self, "_progress_bar_config", {}))
         return pipe
 
