@@ -126,7 +126,7 @@ class Baseline(nn.Module):
             without = self.unconditional(len(asked), condition)
             pairs = zip(without.tokens, condition.tokens, strict=True)
             tokens = [torch.cat(each) for each in pairs]
-            more = {"ip_adapter_image_embeds": tokens} if tokens else {}
+            more: dict[str, Any] = {"ip_adapter_image_embeds": tokens} if tokens else {}
             return self.frozen.denoiser(
                 prompt_embeds=condition.states, negative_prompt_embeds=without.states, **more, **arguments
             )

@@ -38,7 +38,7 @@ _GLOBAL_SHARE = 1 / 3
 
 class EliteGlobal(Baseline):
     title = "ELITE-mini, global (our reimplementation)"
-    reads = ("captions",)
+    reads: ClassVar[tuple[str, ...]] = ("captions",)
     defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 1e-3, "unet": "kv", "reference": "same"}
 
     def __init__(self, saved: Saved, frozen: Frozen) -> None:
