@@ -3,8 +3,8 @@
     python benchmarks/workers.py [--sources 24] [--repeats 3] [--work wait|cpu] [--seconds 0.1]
 
 A Ray cluster of this process has two cores and one GPU that is not there; a task takes all of that GPU, or half.
-``wait``: a variation takes its seconds waiting, as for a GPU, so that what is lost is what the engine costs. ``cpu``: it
-takes them computing, so that two workers need two free cores. Both counts run in turn on the same cluster, and the
+``wait``: a variation takes its seconds waiting, as for a GPU, so that what is lost is what the engine costs. ``cpu``:
+it takes them computing, so that two workers need two free cores. Both counts run in turn on the same cluster, and the
 efficiency ``T1 / (2 T2)`` is that of each pair; also printed: from the command's start to the first finished shard.
 """
 
