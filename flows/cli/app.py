@@ -8,7 +8,30 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.options import EngineName, takes_build_options
+    from pipeline.config import UserError, build_config
+
+    config = build_config(**options)
+    if part is not None and engine == "ray":
+        raise UserError("--part: Ray spreads the shards itself; leave out --part, or --engine ray")
+    with stopping_at_once():
+        from flows.cli.build import run_build
+        from flows.cli.part import run_part
+    if part is not None:
+        raise typer.Exit(run_part(config, part, workers, verbose))
+    raise typer.Exit(run_build(config, workers, verbose, engine=engine, ray_address=ray_address))
+
+
+@app.command()
+def replay(
+    stage: Annotated[str, typer.Argument(help="sources, poses, subjects or variations.")],
+    shard: Annotated[str, typer.Argument(help="The shard's number, as in the names of its fragments.")],
+    manifest: Annotated[str, typer.Option(help="The manifest of the build.")] = MANIFEST,
+    work: Work = FIELDS["work"].default,
+) -> None:
+    """Do one stage of one shard again, from its recorded input, and compare. Exit code 1: it differs."""
+    from flows.cli.replay import run_replay
+
+    raise typer.Exit(run_replay(stage, shard, manifest, work))
 from pipeline.config import BuildConfig
 
 app = typer.Typer(
@@ -55,6 +78,7 @@ def build(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
 ) -> None:
     """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
+<<<<<<< HEAD
     from pipeline.config import UserError, build_config
 
     config = build_config(**options)
@@ -80,6 +104,12 @@ def replay(
     from flows.cli.replay import run_replay
 
     raise typer.Exit(run_replay(stage, shard, manifest, work))
+=======
+    with stopping_at_once():
+        from flows.cli.build import run_build
+        from pipeline.config import build_config
+    raise typer.Exit(run_build(build_config(**options), workers, verbose))
+>>>>>>> main
 
 
 @app.command()
