@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 from prefect.context import FlowRunContext
+from prefect.states import Failed
 
 from flows.engines.choice import engine_for
 from flows.handover import Handover
 from flows.options import EngineName, takes_build_options
 from flows.progress import progress_artifact, tally_of
-from pipeline.config import build_config
+from pipeline.config import UserError, build_config
+from pipeline.failures import told
 from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
@@ -43,7 +45,7 @@ def handed(work: Handover) -> Iterator[None]:
 @takes_build_options(sources=(list[str] | None, None))
 def build_dataset(
     options: dict[str, Any], workers: int | None = None, engine: EngineName = "local", ray_address: str = "auto"
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Builds a dataset; run again, it resumes.
 
     Args:
@@ -54,16 +56,25 @@ def build_dataset(
         ray_address: See :func:`flows.engines.ray_cluster.connected`.
 
     Returns:
-        Path and digest of the manifest, and how many rows it has.
-
-    Raises:
-        UserError: A parameter is wrong.
-        BuildFailed: Nothing was accepted, or too much failed.
+        Path and digest of the manifest, and how many rows it has. Where a user can cause or mend what went wrong: a
+        state that says so in one line, in Prefect's dashboard too.
     """
     if options["sources"] is None:
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
-    outcome = run_here(_work(options), workers, engine, ray_address)
+    try:
+        outcome = run_here(_work(options), workers, engine, ray_address)
+    except Exception as error:
+        message = one_line(error)
+        if message is None or _told_elsewhere():
+            raise
+        return Failed(message=message)
     return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
+
+
+def one_line(error: BaseException) -> str | None:
+    """What Prefect shows of a failure; None: it is a fault of ours, and deserves its traceback."""
+    message = str(error) if isinstance(error, UserError | BuildFailed) else told(error)
+    return message and " ".join(message.split())
 
 
 def _work(options: dict[str, Any]) -> Handover:
@@ -75,6 +86,11 @@ def _work(options: dict[str, Any]) -> Handover:
         if not work.build.complete(found):
             check(work.build, found)
     return work
+
+
+def _told_elsewhere() -> bool:
+    """Whether a command runs the flow and tells by itself what went wrong. See :func:`_work` for why it is apart."""
+    return _handed.get() is not None
 
 
 def run_here(work: Handover, workers: int | None, engine: EngineName = "local", ray_address: str = "auto") -> Outcome:

@@ -15,15 +15,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.errors import UserError as UserError
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 PROFILES = Path(__file__).parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-
-
-class UserError(ValueError):
-    """A mistake of the user's: shown as one line, without a traceback."""
 
 
 def manifest_stem(path: str) -> str:
@@ -208,7 +206,7 @@ class Profile(_Model):
 
 
 def load_profile(name: str) -> Profile:
-    """A profile by name (shipped) or by path to a TOML file.
+    """A profile by name (shipped) or by path or URL of a TOML file.
 
     ``extends = "NAME"`` takes another profile as the base: what the file says goes on top of it, section by section
     and there field by field. A field, a model too, is replaced as a whole.
@@ -227,17 +225,19 @@ def shipped_profiles() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-def _profile_path(name: str) -> Path:
-    return Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+def _profile_path(name: str) -> str:
+    return name if name.endswith(".toml") else str(PROFILES / f"{name}.toml")
 
 
 def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A profile's content with that of the profiles it extends; ``above``: those that extend it."""
     if name in above:
         raise UserError(f"profile {above[0]}: extends itself ({' -> '.join((*above, name))})")
+    from pipeline import store  # not for --help
+
     path = _profile_path(name)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(store.read_bytes(path).decode("utf-8"))
     except OSError as error:
         known = ", ".join(shipped_profiles())
         raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
@@ -265,7 +265,7 @@ class BuildConfig(_Model):
     manifest: Annotated[str, Field(description="The Parquet file to write; the run is named after it.")] = (
         "manifests/v1.parquet"
     )
-    profile: Annotated[str, Field(description="A shipped profile, or a TOML file.")] = "tiny"
+    profile: Annotated[str, Field(description="A shipped profile, or a TOML file or its URL.")] = "tiny"
     poses: Annotated[
         str | None,
         Field(description="COCO-keypoints JSON with the poses. Without it: the profile's extractor."),

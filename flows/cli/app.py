@@ -8,30 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-    from pipeline.config import UserError, build_config
-
-    config = build_config(**options)
-    if part is not None and engine == "ray":
-        raise UserError("--part: Ray spreads the shards itself; leave out --part, or --engine ray")
-    with stopping_at_once():
-        from flows.cli.build import run_build
-        from flows.cli.part import run_part
-    if part is not None:
-        raise typer.Exit(run_part(config, part, workers, verbose))
-    raise typer.Exit(run_build(config, workers, verbose, engine=engine, ray_address=ray_address))
-
-
-@app.command()
-def replay(
-    stage: Annotated[str, typer.Argument(help="sources, poses, subjects or variations.")],
-    shard: Annotated[str, typer.Argument(help="The shard's number, as in the names of its fragments.")],
-    manifest: Annotated[str, typer.Option(help="The manifest of the build.")] = MANIFEST,
-    work: Work = FIELDS["work"].default,
-) -> None:
-    """Do one stage of one shard again, from its recorded input, and compare. Exit code 1: it differs."""
-    from flows.cli.replay import run_replay
-
-    raise typer.Exit(run_replay(stage, shard, manifest, work))
+from flows.cli import stopping_at_once
+from flows.options import EngineName, takes_build_options
 from pipeline.config import BuildConfig
 
 app = typer.Typer(
@@ -78,18 +56,17 @@ def build(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
 ) -> None:
     """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
-<<<<<<< HEAD
     from pipeline.config import UserError, build_config
 
     config = build_config(**options)
     if part is None:
-        from flows.cli.build import run_build
-
+        with stopping_at_once():
+            from flows.cli.build import run_build
         raise typer.Exit(run_build(config, workers, verbose, engine=engine, ray_address=ray_address))
     if engine == "ray":
         raise UserError("--part: Ray spreads the shards itself; leave out --part, or --engine ray")
-    from flows.cli.part import run_part
-
+    with stopping_at_once():
+        from flows.cli.part import run_part
     raise typer.Exit(run_part(config, part, workers, verbose))
 
 
@@ -104,12 +81,6 @@ def replay(
     from flows.cli.replay import run_replay
 
     raise typer.Exit(run_replay(stage, shard, manifest, work))
-=======
-    with stopping_at_once():
-        from flows.cli.build import run_build
-        from pipeline.config import build_config
-    raise typer.Exit(run_build(build_config(**options), workers, verbose))
->>>>>>> main
 
 
 @app.command()
@@ -117,7 +88,7 @@ def status(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
     work: Work = FIELDS["work"].default,
 ) -> None:
-    """Say how far a build is, from its files alone."""
+    """Say how far a build is, from its files; and what its runs are at, where PREFECT_API_URL is set."""
     from flows.cli.summary import show_status
 
     show_status(manifest, work)
@@ -174,6 +145,30 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+@app.command()
+def clean(
+    manifest: Annotated[str, typer.Argument(help="The manifest of a finished build.")] = MANIFEST,
+    work: Work = FIELDS["work"].default,
+) -> None:
+    """Free the work folder of a finished build, once its manifest is proved; a finished build still answers at once."""
+    from flows.cli.clean import run_clean
+
+    run_clean(manifest, work)
+
+
+@app.command()
+def deploy(
+    folder: Annotated[Path, typer.Option(help="The project's folder, with prefect.yaml; runs work there.")] = Path(),
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="POOL=N", help="Builds that a work pool runs at a time.")
+    ] = None,
+) -> None:
+    """Set up a Prefect server for builds: work pools, deployments, and what ends dead runs. Can be done again."""
+    from flows.cli.deploy import run_deploy
+
+    run_deploy(folder, limit or [])
 
 
 @models.command()

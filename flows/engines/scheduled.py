@@ -6,6 +6,7 @@ neither Prefect's server nor this process nor a cluster ever holds thousands of 
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -14,11 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from prefect import Task
+from prefect import State, Task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
+from prefect.tasks import exponential_backoff
 
+from pipeline.object_store import StoreUnavailable
 from pipeline.runner import events
 from pipeline.runner.engine import Chain
 from pipeline.runner.ledger import Fragment
@@ -26,6 +30,9 @@ from pipeline.runner.plan import Shard
 from pipeline.runner.run_stage import Cancelled, Report
 from pipeline.runner.task import StageTask
 
+RETRIES, RETRY_SECONDS = 3, 5.0
+"""How often Prefect runs a task again that the network or a file system broke, and the first pause; each is longer."""
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO}
 LOOK_SECONDS = 0.5
 """Between two looks at whether the build is to stop."""
 
@@ -81,7 +88,19 @@ def prefect_task(task: StageTask, report: Report) -> Task[Any, Landed]:
         task_run_name=f"{task.name} {{shard}}",
         cache_policy=NO_CACHE,
         persist_result=False,
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(RETRY_SECONDS),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=_may_pass,
     )
+
+
+def _may_pass(task: Task[Any, Landed], run: TaskRun, state: State[Any]) -> bool:
+    """Whether what a task raised may be gone the next time: storage that is away, not mistakes and faults."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, ConnectionError | TimeoutError | StoreUnavailable):
+        return True
+    return isinstance(error, OSError) and error.errno in _PASSING
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.places import SUFFIX, beside, old_rejected_path, part_of, rejected_lists
 from pipeline.manifest.schema import FOOTER
 from pipeline.manifest.staged import strays
+from pipeline.object_store import StoreUnavailable
 
 _TRIES = 20
 """How often it is looked again when files vanish between being listed and being opened."""
@@ -139,7 +140,7 @@ def _metadata(path: str) -> pq.FileMetaData:
     try:
         with store.open_input(path) as file:
             return pq.read_metadata(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, StoreUnavailable):
         raise
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"manifest {path}: not a readable Parquet file: {error}") from error

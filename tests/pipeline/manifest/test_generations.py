@@ -89,7 +89,8 @@ def _killed(write: Callable[[], None], path: str, at: int) -> tuple[list[str], b
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Staged, "place", watched(Staged.place))
         patch.setattr(store, "remove", watched(store.remove))
-        patch.setattr(Staged, "discard", lambda staged: staged.file.close())  # the lock goes, the file stays
+        patch.setattr(Staged, "discard", lambda staged: staged.file.close())  # the file stays
+        patch.setattr(store, "_writer", lambda pid: f"{store._here()}-999999999-1")  # of a process that is no more
         try:
             write()
         except Killed:
