@@ -1,4 +1,4 @@
-"""What benchmarks of the engine ``ray`` share: a Prefect server and a Ray cluster of their own, and the build in a flow."""
+"""What benchmarks of the engine ``ray`` share: Prefect and Ray of their own, and a build in a flow."""
 
 from __future__ import annotations
 
