@@ -30,7 +30,7 @@ def programs() -> Path | None:
 
 @contextmanager
 def postgres(bin_: Path) -> Iterator[str]:
-    """A server of its own on loopback; gives the URL of an empty database. It refuses to run as root: then as nobody."""
+    """A server of its own on loopback (as nobody where root would start it); gives the URL of an empty database."""
     folder = Path(tempfile.mkdtemp(prefix="spotdiff-postgres-"))
     folder.chmod(0o755)
     who: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Prefect on PostgreSQL, with authentication and two workers; a machine dies in mid-run, and the server is restarted."""
+"""Prefect on PostgreSQL, with a password and two workers; a machine dies in mid-run, and the server is restarted."""
 
 from __future__ import annotations
 
