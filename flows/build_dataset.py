@@ -62,7 +62,7 @@ def build_dataset(
     if options["sources"] is None:
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
     try:
-        outcome = run_here(_work(options), workers, engine, ray_address)
+        outcome = run_here(_work(options, engine == "local"), workers, engine, ray_address)
     except Exception as error:
         message = one_line(error)
         if message is None or _told_elsewhere():
@@ -77,14 +77,14 @@ def one_line(error: BaseException) -> str | None:
     return message and " ".join(message.split())
 
 
-def _work(options: dict[str, Any]) -> Handover:
+def _work(options: dict[str, Any], here: bool) -> Handover:
     """What the caller handed over, else a build of these options. Apart from the flow, which Ray's workers unpickle."""
     work = _handed.get()
     if work is None:
         work = Handover(open_build(build_config(**options)))
         found = work.build.scan()
         if not work.build.complete(found):
-            check(work.build, found)
+            check(work.build, found, here=here)
     return work
 
 

@@ -66,7 +66,7 @@ def run_build(
     fresh = not build.complete(found)
     if fresh:
         refuse_second(config.manifest)
-        check(build, found)
+        check(build, found, here=engine == "local")
         try:
             _run_flow(build, workers, verbose, engine, ray_address)
         except KeyboardInterrupt:

@@ -142,9 +142,11 @@ def _told(path: str) -> tuple[dict[str, Any], int]:
     try:
         with store.open_input(path) as file, open_parquet(file) as parquet:
             return footer_of(parquet.metadata), parquet.metadata.num_rows
-    except (FileNotFoundError, StoreUnavailable):
+    except StoreUnavailable:
         raise
     except (pa.ArrowException, OSError) as error:
+        if store.vanished(error):
+            raise FileNotFoundError(path) from error
         raise UserError(f"manifest {path}: not a readable Parquet file: {error}") from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import store
 from pipeline.config import UserError
 from pipeline.manifest.columns import as_written, exact
 from pipeline.manifest.digest import RowsDigest, canonical_columns
@@ -72,7 +73,9 @@ class _Rows:
         for group in range(parquet.num_row_groups):
             try:
                 batches = _read(parquet, group, self.columns).to_batches()
-            except (pa.ArrowException, OSError):
+            except (pa.ArrowException, OSError) as error:
+                if store.vanished(error):
+                    raise
                 self._name_damage(parquet, group)
                 self.factors.skip()
                 digest = None
