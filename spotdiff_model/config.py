@@ -150,9 +150,9 @@ class TrainConfig(_Settings):
     )
 
     @property
-    def cache_folder(self) -> Path:
-        """Where frozen features are kept."""
-        return Path(self.cache_dir) if self.cache_dir else Path(self.output_dir).parent / "spotdiff-cache"
+    def cache_folder(self) -> str:
+        """Where frozen features are kept: a folder or URL."""
+        return self.cache_dir or str(Path(self.output_dir).parent / "spotdiff-cache")
 
 
 def train_config(**values: Any) -> TrainConfig:
