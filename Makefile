@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help env demo photos test test-slow lint docker-test format train-tiny bench
+.PHONY: help env demo photos test test-slow lint docker-test format train-tiny bench paper paper-small
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,3 +66,9 @@ train-tiny: $(STAMP) ## train the embedded profile's models (hours; resumes); AR
 
 bench: $(STAMP) ## measure a build against the bare pipelines and against a plain script
 	$(BIN)/python benchmarks/build.py $(ARGS)
+
+paper: $(STAMP) ## all tables and figures of the encoder and its baselines, from MANIFEST (hours; resumes)
+	$(BIN)/python -m spotdiff_model.paper --manifest $(MANIFEST) $(ARGS)
+
+paper-small: $(STAMP) ## the same at toy size, in minutes: shows that all parts run, proves nothing
+	$(BIN)/python -m spotdiff_model.paper --manifest $(MANIFEST) --small --output_dir work/paper-small $(ARGS)

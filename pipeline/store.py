@@ -78,6 +78,14 @@ def open_input(url: str) -> IO[bytes]:
     return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 
 
+def vanished(error: BaseException) -> bool:
+    """Whether what broke reading says that the file that was opened is gone, or another one by now.
+
+    On local disk an open file stays what it was; in an object store each range that is read is asked for anew.
+    """
+    return isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno == errno.EBUSY)  # s3fs's
+
+
 def write_bytes(url: str, data: bytes) -> None:
     """Writes a whole file atomically."""
     with atomic(url) as file:

@@ -9,6 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli import stopping_at_once
+from flows.cli.card import card
+from flows.cli.diff import diff
+from flows.cli.export import export
+from flows.cli.merge import merge
+from flows.cli.reproduce import reproduce
+from flows.cli.stats import stats
 from flows.options import EngineName, takes_build_options
 from pipeline.config import BuildConfig
 
@@ -22,7 +28,7 @@ app = typer.Typer(
 )
 world = typer.Typer(no_args_is_help=True, help="The miniature world: figures drawn in code, with known truth.")
 app.add_typer(world, name="world")
-models = typer.Typer(no_args_is_help=True, help="The models of the profiles, and getting those that no hub serves.")
+models = typer.Typer(no_args_is_help=True, help="The profiles' models: where they are, getting and checking them.")
 app.add_typer(models, name="models")
 
 ManifestArgument = Annotated[str, typer.Argument(help="The manifest, a Parquet file.")]
@@ -171,16 +177,92 @@ def deploy(
     run_deploy(folder, limit or [])
 
 
+@app.command()
+def plan(
+    sources: Annotated[list[str], typer.Argument(help=FIELDS["sources"].description)],
+    profile: Annotated[str, typer.Option(help=FIELDS["profile"].description)] = "sd15",
+    subjects: Annotated[int, typer.Option(min=1, help=FIELDS["subjects"].description)] = FIELDS["subjects"].default,
+    backgrounds: Annotated[int, typer.Option(min=1, help=FIELDS["backgrounds"].description)] = FIELDS[
+        "backgrounds"
+    ].default,
+    gpu: Annotated[str | None, typer.Option(help="Take the published speeds of this GPU, e.g. a100.")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    price: Annotated[float | None, typer.Option(min=0, help="Of one GPU and hour, in any currency.")] = None,
+    speeds: Annotated[Path | None, typer.Option(help="Speeds that `spotdiff bench --out` wrote.")] = None,
+    accept_subjects: Annotated[float | None, typer.Option(min=0.01, max=1, help="Share of attempts accepted.")] = None,
+    accept_variations: Annotated[float | None, typer.Option(min=0.01, max=1, help="The same.")] = None,
+    like: Annotated[str | None, typer.Option(help="Read what is accepted off this manifest.")] = None,
+) -> None:
+    """Estimate a build: pictures, image-steps, GPU hours, wall time, bytes and cost. Generates nothing."""
+    from flows.cli.plan import Machines
+    from flows.cli.plan import plan as show
+    from pipeline.config import build_config
+
+    config = build_config(sources=tuple(sources), profile=profile, subjects=subjects, backgrounds=backgrounds)
+    show(config, Machines(gpu, gpus, price, speeds), (accept_subjects, accept_variations), like)
+
+
+@app.command()
+def bench(
+    profile: Annotated[str, typer.Option(help=FIELDS["profile"].description)] = FIELDS["profile"].default,
+    models_root: Annotated[str | None, typer.Option(help=FIELDS["models_root"].description)] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each pipeline runs at least.")] = 10.0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads side by side, as in a build.")] = None,
+    out: Annotated[str | None, typer.Option(help="File for `spotdiff plan --speeds`.")] = None,
+) -> None:
+    """Measure this machine: image-steps a second of both pipelines, pictures a second of the judges."""
+    from flows.cli.plan import run_bench
+
+    run_bench(profile, models_root, seconds, workers, out)
+
+
+@app.command()
+def doctor(
+    models_root: Annotated[str | None, typer.Option(help=FIELDS["models_root"].description)] = None,
+    work: Work = FIELDS["work"].default,
+    json_: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at this machine: devices, memory, disk, models, Prefect, Ray, storage, versions. Exit code 1: a problem."""
+    from flows.cli.doctor import examine
+
+    raise typer.Exit(not examine(models_root, work, json_))
+
+
 @models.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="What to get: photos (BlazePose, for the profile of that name).")],
-    wheel: Annotated[Path | None, typer.Option(help="The wheel with the files, downloaded before: no network.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for --models-root. Without it: the user's cache.")] = None,
+    profile: Annotated[str, typer.Argument(help="The profile whose models are wanted, shipped or a TOML file.")],
+    wheel: Annotated[Path | None, typer.Option(help="For photos: mediapipe's wheel, got before: no network.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for --models-root, for machines without network. Without it: the user's cache."),
+    ] = None,
 ) -> None:
-    """Get model files that no hub serves, checked by sha256. What is there already is left alone."""
+    """Get a profile's model files, checked by sha256; goes on where it was stopped. What is there is left alone."""
     from flows.cli.models import fetch as get
 
-    get(name, wheel, out)
+    get(profile, wheel, out)
+
+
+@models.command()
+def verify(
+    profile: Annotated[str, typer.Argument(help="The profile, shipped or a TOML file.")],
+    models_root: Annotated[str | None, typer.Option(help=FIELDS["models_root"].description)] = None,
+) -> None:
+    """Compare the model files on this machine with the pinned sizes and sha256. Exit code 1 if any is not right."""
+    from flows.cli.models import check
+
+    raise typer.Exit(not check(profile, models_root))
+
+
+@models.command(name="lock")
+def lock_(
+    profile: Annotated[str, typer.Argument(help="The profile, shipped or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write. Without it: beside the profile.")] = None,
+) -> None:
+    """Ask the hub for size and sha256 of all files of a profile's models, and write them down."""
+    from flows.cli.models import pin
+
+    pin(profile, out)
 
 
 @models.command(name="list")
@@ -207,6 +289,10 @@ def render(
 
     export(out, count, seed, size)
     console.print(f"{count} pictures, masks and person_keypoints.json in {out}", markup=False)
+
+
+for command in (stats, diff, merge, card, export, reproduce):
+    app.command()(command)
 
 
 def run() -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.config import UserError
 
 AUTO, LOCAL = "auto", "local"
+KNOCK_SECONDS = 10.0
 OBJECT_STORE_BYTES = 128 << 20
 """Of a cluster of our own: tasks pass names and digests; pictures travel through fragments."""
 
@@ -41,11 +44,23 @@ def connected(address: str) -> Iterator[None]:
         ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """Asks whether anybody listens at an address with a port; Ray itself would try for minutes.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    place = urlsplit(f"//{address.removeprefix('ray://')}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), KNOCK_SECONDS).close()
+
+
 def _connect(address: str) -> None:
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
+        _knock(os.environ.get("RAY_ADDRESS", "") if address == AUTO else address)
         if address == AUTO:
             try:
                 ray.init(AUTO, **quiet)

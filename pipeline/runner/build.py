@@ -175,8 +175,8 @@ def open_build(config: BuildConfig, stages: Sequence[Stage] | None = None) -> Bu
     fingerprints: dict[str, str] = {}
     if stages is None:
         stages = recipe(profile, config)
-        unused = {"extractor"} if config.poses else set()  # may then be missing on this machine
-        refs = {role: ref for role, ref in profile.models if ref is not None and role not in unused}
+        unused = "extractor" if config.poses else "-"  # may then be missing on this machine
+        refs = {role: ref for role, ref in profile.models.roles() if not role.startswith(unused)}
         fingerprints = {role: Model(ref, config.models_root).fingerprint() for role, ref in refs.items()}
     return Build(
         config=config,

@@ -130,6 +130,8 @@ def _differences(recorded: Sequence[Row], replayed: Sequence[Row]) -> list[Diffe
 def _short(value: Any) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return " ".join(str(value).split())[:60]
 
 
