@@ -84,11 +84,11 @@ images() {
 }
 
 settings() {
+    [[ ! -s $scratch/env ]] || return 0 # of a run that was left up
     sed -e "s|^SPOTDIFF_IMAGE=.*|SPOTDIFF_IMAGE=spotdiff10k:test|" -e "s|^POSTGRES_IMAGE=.*|POSTGRES_IMAGE=$POSTGRES_IMAGE|" \
         -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(openssl rand -hex 12)|" \
         -e "s|^PREFECT_AUTH=.*|PREFECT_AUTH=admin:$(openssl rand -hex 12)|" \
         -e "s|^COMPOSE_PROFILES=.*|COMPOSE_PROFILES=cpu|" docker/.env.example > "$scratch/env"
-    export COMPOSE_PROFILES=cpu
 }
 
 inside() { compose exec -T prefect-worker "$@"; }
@@ -151,6 +151,7 @@ killed() { # SERVICE: SIGKILL to its first process, from outside; Docker starts 
 engine
 images
 settings
+export COMPOSE_PROFILES=cpu
 say "up"
 compose up -d > "$scratch/up.log" 2>&1 || { tail "$scratch/up.log"; exit 1; }
 healthy postgres prefect-server ray-head ray-worker-cpu prefect-worker
