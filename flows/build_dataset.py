@@ -65,14 +65,16 @@ def build_dataset(
         outcome = run_here(_work(options), workers, engine, ray_address)
     except Exception as error:
         message = one_line(error)
-        if message is None or _handed.get():  # the command tells it by itself
+        if message is None:
             raise
         return Failed(message=message)
     return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
 
 
 def one_line(error: BaseException) -> str | None:
-    """What Prefect shows of a failure; None: it is a fault of ours, and deserves its traceback."""
+    """What Prefect shows of a failure; None: a fault of ours that deserves its traceback, or the caller tells it."""
+    if _handed.get():
+        return None
     message = str(error) if isinstance(error, UserError | BuildFailed) else told(error)
     return message and " ".join(message.split())
 
