@@ -48,6 +48,6 @@ def show(table: pd.DataFrame, title: str) -> None:
 
 
 def _text(value: object) -> str:
-    if value is None or value != value:  # noqa: PLR0124  (not a number)
+    if value is None or value != value:
         return "–"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -177,7 +177,7 @@ def _notes() -> list[dict[str, Any]]:
 
 @functools.cache
 def _templates() -> Environment:
-    found = Environment(  # noqa: S701  (Markdown and plain text: `cell` makes data harmless in them)
+    found = Environment(
         loader=PackageLoader("pipeline.exports", "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
