@@ -1,6 +1,7 @@
 """Folders of PNGs with ``metadata.parquet``: what ``datasets`` reads as ``imagefolder``.
 
-Parquet rather than JSON lines, because these have no types: a column that is empty in one split would not fit the others.
+Parquet rather than JSON lines, because these have no types: a column that is empty in one split would not
+fit the others.
 """
 
 from __future__ import annotations
