@@ -26,7 +26,7 @@ from fsspec.core import split_protocol
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline import object_store, process
-from pipeline.config import UserError
+from pipeline.errors import UserError
 
 _TEMPORARY = ".spotdiff-tmp"
 _WRITER = re.compile(r"\.([0-9a-f]{8})-(\d+)-(\d*)\.[0-9a-f]{8}" + re.escape(_TEMPORARY) + "$")
@@ -331,6 +331,12 @@ def stamps(folder: str, suffix: str = "") -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return {join(folder, name): found[name] for name in sorted(found)}
+
+
+def size(url: str) -> int:
+    """Bytes of a file."""
+    fs, path = filesystem(url)
+    return int(fs.info(path)["size"])
 
 
 def stamp(url: str) -> str | None:
