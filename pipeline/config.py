@@ -15,20 +15,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from pipeline.errors import UserError as UserError
 from pipeline.model_refs import Count, Models, Settings
 from pipeline.model_refs import ModelFile as ModelFile
 from pipeline.model_refs import ModelRef as ModelRef
 from pipeline.model_refs import Runtime as Runtime
 from pipeline.model_refs import Scheduler as Scheduler
+from pipeline.profile_lock import lock_path, with_pins
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
 PROFILES = Path(__file__).parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class UserError(ValueError):
-    """A mistake of the user's: shown as one line, without a traceback."""
 
 
 def manifest_stem(path: str) -> str:
@@ -162,6 +160,8 @@ class Profile(Settings):
     name: str
     description: str = ""
     torch_threads: Count = 1
+    gpus: Share = 0.0
+    """GPUs that a worker on a cluster takes for itself; a fraction lets several share one, 0 leaves them alone."""
     runtime: Runtime = Runtime()
     models: Models
     scheduler: Scheduler = Scheduler()
@@ -185,7 +185,7 @@ class Profile(Settings):
 
 
 def load_profile(name: str) -> Profile:
-    """A profile by name (shipped) or by path to a TOML file.
+    """A profile by name (shipped) or by path or URL of a TOML file.
 
     ``extends = "NAME"`` takes another profile as the base: what the file says goes on top of it, section by section
     and there field by field. A field, a model too, is replaced as a whole.
@@ -196,7 +196,7 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(_profile_data(name))
     except ValidationError as error:
-        raise UserError(f"profile {_profile_path(name)}: {first_problem(error)}") from error
+        raise UserError(f"profile {profile_path(name)}: {first_problem(error)}") from error
 
 
 def shipped_profiles() -> list[str]:
@@ -204,32 +204,47 @@ def shipped_profiles() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-def _profile_path(name: str) -> Path:
-    return Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+def profile_path(name: str) -> str:
+    """Path or URL of a profile's file, named as in :func:`load_profile`."""
+    return name if name.endswith(".toml") else str(PROFILES / f"{name}.toml")
 
 
 def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A profile's content with that of the profiles it extends; ``above``: those that extend it."""
     if name in above:
         raise UserError(f"profile {above[0]}: extends itself ({' -> '.join((*above, name))})")
-    path = _profile_path(name)
+    from pipeline import store  # not for --help
+
+    path = profile_path(name)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(store.read_bytes(path).decode("utf-8"))
     except OSError as error:
         known = ", ".join(shipped_profiles())
         raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
     except (ValueError, RecursionError) as error:  # bad TOML, bytes that are no UTF-8, tables nested without end
         raise UserError(f"profile {path}: not valid TOML: {error}") from error
     base = data.pop("extends", None)
-    if base is None:
-        return data
-    if not isinstance(base, str):
+    if base is not None and not isinstance(base, str):
         raise UserError(f"profile {path}: extends: must be a profile's name (got {str(base)[:60]!r})")
-    merged = _profile_data(base, (*above, name))
+    merged = _profile_data(base, (*above, name)) if base else {}
     for field, value in data.items():
         section = merged.get(field)
         merged[field] = {**section, **value} if isinstance(section, dict) and isinstance(value, dict) else value
-    return merged
+    return _with_pins(merged, lock_path(path))
+
+
+def _with_pins(data: dict[str, Any], lock: str) -> dict[str, Any]:
+    from pipeline import store
+
+    models = data.get("models")
+    try:
+        return {**data, "models": with_pins(models, store.read_bytes(lock))} if isinstance(models, dict) else data
+    except FileNotFoundError:
+        return data
+    except OSError as error:
+        raise UserError(f"lock {lock}: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # no JSON, or other shapes in it
+        raise UserError(f"lock {lock}: {error}") from error
 
 
 class BuildConfig(Settings):
@@ -242,7 +257,7 @@ class BuildConfig(Settings):
     manifest: Annotated[str, Field(description="The Parquet file to write; the run is named after it.")] = (
         "manifests/v1.parquet"
     )
-    profile: Annotated[str, Field(description="A shipped profile, or a TOML file.")] = "tiny"
+    profile: Annotated[str, Field(description="A shipped profile, or a TOML file or its URL.")] = "tiny"
     poses: Annotated[
         str | None,
         Field(description="COCO-keypoints JSON with the poses. Without it: the profile's extractor."),
@@ -315,8 +330,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
-
-
-def default_workers(torch_threads: int) -> int:
-    """How many shards a CPU-only machine works on side by side."""
-    return max(1, (os.cpu_count() or 1) // torch_threads)

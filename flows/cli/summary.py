@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.cli.console import out
+from flows.cli.scheduler_news import runs_of
 from pipeline.manifest.finish import finish, written
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner.build import last_config, open_build
@@ -42,7 +43,7 @@ def counts_table(counts: Counts, reasons: Counts) -> Table:
 
 
 def show_status(manifest: str, work: str) -> None:
-    """How far the build of a manifest is, from its files alone."""
+    """How far the build of a manifest is, from its files; and its runs, where a Prefect server is configured."""
     build = open_build(last_config(manifest, work))
     found = build.scan()
     counts, reasons = found.counts()
@@ -59,3 +60,5 @@ def show_status(manifest: str, work: str) -> None:
         out.print(f"{manifest}: {outcome.rows} variations, digest {outcome.digest}", style="bold green")
         if outcome.problem:
             out.print(outcome.problem, style="bold red", markup=False)
+    for line in runs_of(build.config):
+        out.print(line, style="yellow", markup=False)

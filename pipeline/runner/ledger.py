@@ -15,7 +15,7 @@ import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import IO, Any
@@ -23,14 +23,18 @@ from typing import IO, Any
 import pyarrow as pa
 
 from pipeline import ids, store
-from pipeline.arrow import from_table, schema_of, to_table, told_schema
+from pipeline.arrow import REST, columns_of, from_table, stored_schema, to_table
 from pipeline.records import AnyRow, Reason, Row, Status
 from pipeline.runner import index
-from pipeline.runner.sealed import Damaged, open_sealed, write_sealed
+from pipeline.runner.sealed import Damaged, Sealed, open_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 _GROUP_ROWS = 20
 """Sources with few rows share a row group until it has so many: each column of each group costs time and bytes."""
+
+
+_DROPPED = "dropped"
+"""In the note of a fragment whose rows were dropped."""
 
 
 class DamagedFragment(Exception):
@@ -179,10 +183,10 @@ class Ledger:
             sources=tuple(source for source, _ in places),
             overview=tuple(tuple(getattr(row, name) for name in kind.OVERVIEW) for row in rows if kind.OVERVIEW),
         )
-        schema = told_schema(rows, kind)
+        schema = stored_schema(rows, kind)
         said = {**fragment.said(), "groups": [group for _, group in places]}
         with store.atomic(fragment.path) as file:
-            write_sealed(file, schema, (to_table(group, kind, schema) for group in groups), said)
+            write_sealed(file, schema, (to_table(group, kind, schema) for group in groups), said, [REST])
         with self._lock:
             if stage in self._earlier:
                 self._remember(fragment)
@@ -199,7 +203,7 @@ class Ledger:
             DamagedFragment: It is not what was written.
         """
         with self._open(fragment) as file:
-            return from_table(open_sealed(file).read(file, _columns(kind, leaving_out)), kind)
+            return from_table(_with_rows(file).read(file, _columns(kind, leaving_out)), kind)
 
     def read_source(
         self, fragment: Fragment, source: str, kind: type[AnyRow], leaving_out: Iterable[str] = ()
@@ -210,11 +214,24 @@ class Ledger:
             DamagedFragment: It is not what was written.
         """
         with self._open(fragment) as file:
-            sealed = open_sealed(file)
+            sealed = _with_rows(file)
             places = zip(sealed.said["sources"], sealed.said["groups"], strict=True)
             groups = {group for name, group in places if name == source}
             rows = from_table(sealed.read(file, _columns(kind, leaving_out), sorted(groups)), kind)
         return [row for row in rows if row.slot[0] == source]
+
+    def drop_rows(self, fragment: Fragment, kind: type[Row]) -> bool:
+        """Leaves of a fragment what it says of itself. Whoever wants its rows finds it damaged, and makes it again.
+
+        Returns:
+            Whether there were rows.
+        """
+        with self._open(fragment) as file:
+            if _DROPPED in open_sealed(file).said:
+                return False
+        with store.atomic(fragment.path) as file:
+            write_sealed(file, stored_schema((), kind), (), {**fragment.said(), "groups": [], _DROPPED: True})
+        return True
 
     def discard(self, damage: DamagedFragment) -> None:
         """Removes a damaged fragment, so that it is made again."""
@@ -234,7 +251,8 @@ class Ledger:
             if not self._index_read:
                 for name, (stamp, said) in index.read(self.root).items():
                     path = f"{self.root}/{name}"
-                    self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
+                    with suppress(KeyError, TypeError):  # another version wrote it
+                        self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
                 self._index_read = True
 
     def _known(self, path: str, stamp: str) -> Fragment | None:
@@ -271,6 +289,13 @@ class Ledger:
             known[:] = [*(f for f in known if f.path != fragment.path), fragment]
 
 
+def _with_rows(file: IO[bytes]) -> Sealed:
+    sealed = open_sealed(file)
+    if _DROPPED in sealed.said:
+        raise Damaged("its rows were dropped by `spotdiff clean`")
+    return sealed
+
+
 @contextmanager
 def _damage_of(path: str) -> Iterator[None]:
     """Whatever shows that a file's bytes are not those that were written becomes a :class:`DamagedFragment`."""
@@ -299,7 +324,7 @@ def _row_groups(rows: Sequence[Row]) -> tuple[list[tuple[str, int]], list[list[R
 
 def _columns(kind: type[Row], leaving_out: Iterable[str]) -> list[str]:
     skipped = set(leaving_out)
-    return [name for name in schema_of(kind).names if name not in skipped]
+    return [name for name in columns_of(kind) if name not in skipped]
 
 
 def _summed_up(kind: type[AnyRow], values: Sequence[Any]) -> AnyRow:
