@@ -1,0 +1,47 @@
+"""What a run's fragments know beyond its manifest: the photos, the figures as generated, and what was rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.records import AnyRow, Posed, Subject, Variation
+from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
+
+
+class RunPictures:
+    """Reads a run's rows source by source. A damaged fragment costs its pictures; the next build makes it again.
+
+    Args:
+        ledger: Where the fragments are read from.
+        fragments: The run's current ones.
+    """
+
+    def __init__(self, ledger: Ledger, fragments: Sequence[Fragment]) -> None:
+        self._ledger = ledger
+        self._of_stage: dict[str, dict[str, Fragment]] = {"poses": {}, "subjects": {}, "variations": {}}
+        for fragment in fragments:
+            self._of_stage.get(fragment.stage, {}).update(dict.fromkeys(fragment.sources, fragment))
+
+    def posed(self, source: str) -> Posed | None:
+        """The source with its photo."""
+        return next(iter(self._read("poses", source, Posed)), None)
+
+    def subjects(self, source: str) -> list[Subject]:
+        """All of the source's, rejected ones too."""
+        return self._read("subjects", source, Subject, ["control"])
+
+    def rejected(self, source: str) -> list[Variation]:
+        """The source's variations that did not get in, with what picture they have."""
+        rows = self._read("variations", source, Variation, ["control", "mask", "subject_image"])
+        return [row for row in rows if not row.ok]
+
+    def _read(self, stage: str, source: str, kind: type[AnyRow], leaving_out: Sequence[str] = ()) -> list[AnyRow]:
+        fragment = self._of_stage[stage].get(source)
+        if fragment is None:
+            return []
+        try:
+            return self._ledger.read_source(fragment, source, kind, leaving_out)
+        except DamagedFragment as damage:
+            self._ledger.discard(damage)
+            self._of_stage[stage] = {key: f for key, f in self._of_stage[stage].items() if f is not fragment}
+            return []
