@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 MANIFEST ?= manifests/v1.parquet
 PHOTOS_MANIFEST ?= manifests/photos.parquet
+JOBS ?= 2
 
 # Many small calls: one thread each is faster than all of them fighting for the cores. No telemetry from our verbs.
 export OMP_NUM_THREADS ?= 1
@@ -11,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help env demo photos test lint format train-tiny bench
+.PHONY: help env demo photos test test-slow lint format train-tiny bench
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,8 +36,11 @@ photos: $(STAMP) ## build a dataset from your own photos: make photos PHOTOS=fol
 	$(BIN)/spotdiff validate $(PHOTOS_MANIFEST)
 	@echo "Look at: $(PHOTOS_MANIFEST:.parquet=.contact)/*.png"
 
-test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the tests, two at a time (JOBS=n); not those that take over half a minute each
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
+
+test-slow: $(STAMP) ## run the tests that take over half a minute each
+	$(BIN)/python -m pytest -n $(JOBS) --dist load -m slow $(ARGS)
 
 lint: $(STAMP) ## ruff, ruff format, mypy, the import layers, dead code
 	$(BIN)/ruff check .

@@ -7,9 +7,11 @@ even our own modules are, so that Ctrl-C ends a command in one line from its fir
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 INTERRUPTED = 130
 FLOW_THREAD = "build-dataset"
@@ -21,6 +23,7 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 """No telemetry from our commands unless the user asks for it."""
+_STOPPED = "Stopped. What was finished is kept.\n"
 
 
 def main() -> None:
@@ -31,14 +34,14 @@ def main() -> None:
 def command_line(command: Callable[[], int]) -> None:
     """Runs a command and exits with its code; what a user can cause or mend is told in one line."""
     try:
-        from flows.loopback import spare_loopback
-
+        with stopping_at_once():
+            from flows.loopback import spare_loopback
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         spare_loopback(os.environ)
         code = _told(command)
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped. What was finished is kept.\n")
+        sys.stderr.write(_STOPPED)
         code = INTERRUPTED
     if any(thread.name == FLOW_THREAD for thread in threading.enumerate()):
         sys.stdout.flush()
@@ -47,9 +50,31 @@ def command_line(command: Callable[[], int]) -> None:
     sys.exit(code)
 
 
-def _told(command: Callable[[], int]) -> int:
-    from pipeline.config import UserError
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """For imports before any work has begun: Ctrl-C ends the process here and now.
 
+    As an exception it could get lost: extension modules call back into Python while they are imported, and some
+    throw away whatever is raised there.
+    """
+
+    def stop(*_: object) -> None:
+        os.write(2, _STOPPED.encode())
+        os._exit(INTERRUPTED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _told(command: Callable[[], int]) -> int:
+    with stopping_at_once():
+        from pipeline.config import UserError
     try:
         return command()
     except Exception as error:
@@ -64,6 +89,6 @@ def _told(command: Callable[[], int]) -> int:
 
 
 def _app() -> int:
-    from flows.cli.app import run
-
+    with stopping_at_once():
+        from flows.cli.app import run
     return run()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli import stopping_at_once
 from flows.options import takes_build_options
 from pipeline.config import BuildConfig
 
@@ -43,9 +44,9 @@ def build(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
 ) -> None:
     """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
-    from flows.cli.build import run_build
-    from pipeline.config import build_config
-
+    with stopping_at_once():
+        from flows.cli.build import run_build
+        from pipeline.config import build_config
     raise typer.Exit(run_build(build_config(**options), workers, verbose))
 
 

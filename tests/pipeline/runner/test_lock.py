@@ -123,16 +123,17 @@ def test_a_lock_that_says_nothing_is_taken_over(manifest: str, said: bytes) -> N
 def test_of_many_one_takes_over(manifest: str) -> None:
     left_by(replace(Owner.here(), started="1"), manifest)
     held: list[int] = []
-    start = threading.Barrier(6)
+    start, refused = threading.Barrier(6), threading.Semaphore(0)
 
     def take(number: int) -> None:
         start.wait()
         try:
             with only_writer(manifest):
                 held.append(number)
-                time.sleep(1)
+                for _ in range(5):  # the others have had their answer before this one lets go
+                    assert refused.acquire(timeout=60)
         except UserError:
-            pass
+            refused.release()
 
     threads = [threading.Thread(target=take, args=(number,)) for number in range(6)]
     for thread in threads:
