@@ -13,7 +13,9 @@ from prefect.context import FlowRunContext
 from flows.engines.local import LocalEngine
 from flows.handover import Handover
 from flows.options import takes_build_options
+from flows.outcome_artifacts import show_outcome
 from flows.progress import progress_artifact, tally_of
+from flows.report import write_build_report
 from pipeline.config import build_config, default_workers
 from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.outcome import Outcome
@@ -41,13 +43,14 @@ def handed(work: Handover) -> Iterator[None]:
 
 @flow(name="build-dataset", retries=0, validate_parameters=True, persist_result=False)
 @takes_build_options(sources=(list[str] | None, None))
-def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[str, Any]:
+def build_dataset(options: dict[str, Any], workers: int | None = None, report: bool = True) -> dict[str, Any]:
     """Builds a dataset; run again, it resumes.
 
     Args:
         options: The fields of :class:`pipeline.config.BuildConfig`, each a parameter of its own. Without ``sources``:
             the examples, with their poses.
         workers: Shards worked on side by side; None: by the number of cores.
+        report: Write the report beside the manifest at the end.
 
     Returns:
         Path and digest of the manifest, and how many rows it has.
@@ -60,7 +63,7 @@ def build_dataset(options: dict[str, Any], workers: int | None = None) -> dict[s
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
     work = _handed.get()
     if work is None:
-        work = Handover(open_build(build_config(**options)))
+        work = Handover(open_build(build_config(**options)), report)
         found = work.build.scan()
         if not work.build.complete(found):
             check(work.build, found)
@@ -80,6 +83,8 @@ def run_here(work: Handover, workers: int | None) -> Outcome:
     engine = LocalEngine(workers or default_workers(build.profile.torch_threads), work.cancel)
     with events.listening(tally), progress_artifact(tally, build.config.run), work.at_work():
         outcome = build_manifest(build, engine)
+        report = write_build_report(build) if work.report and outcome.rows else None
+    show_outcome(outcome, build.config.run, report)
     if outcome.problem:
         raise BuildFailed(outcome.problem)
     return outcome

@@ -42,23 +42,25 @@ def build(
         int | None, typer.Option(min=1, help="Shards worked on side by side. Without it: by the number of cores.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
+    report: Annotated[bool, typer.Option(help="Write the report beside the manifest at the end.")] = True,
 ) -> None:
     """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
     with stopping_at_once():
         from flows.cli.build import run_build
         from pipeline.config import build_config
-    raise typer.Exit(run_build(build_config(**options), workers, verbose))
+    raise typer.Exit(run_build(build_config(**options), workers, verbose, report=report))
 
 
 @app.command()
 def status(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
     work: Work = FIELDS["work"].default,
+    watch: Annotated[bool, typer.Option(help="Look again every two seconds until the build is done.")] = False,
 ) -> None:
     """Say how far a build is, from its files alone."""
     from flows.cli.summary import show_status
 
-    show_status(manifest, work)
+    show_status(manifest, work, watch)
 
 
 @app.command()
@@ -112,6 +114,21 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+@app.command()
+def report(
+    manifest: ManifestArgument,
+    work: Work = FIELDS["work"].default,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL to write to. Without it: __report__ beside the manifest.")
+    ] = None,
+    originals: Annotated[bool, typer.Option(help="Store the pictures as they are, too, not thumbnails alone.")] = False,
+) -> None:
+    """Write a static site that shows a dataset: counts, scores, coverage, every source, what was rejected."""
+    from flows.cli.report import make_report
+
+    make_report(manifest, work, out, originals)
 
 
 @models.command()

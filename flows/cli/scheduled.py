@@ -45,7 +45,7 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
     def run() -> None:
         try:
             with handed(work):
-                build_dataset(**work.build.config.model_dump(mode="json"), workers=workers)
+                build_dataset(**work.build.config.model_dump(mode="json"), workers=workers, report=work.report)
         except BuildFailed:
             pass  # the command judges for itself
         except BaseException as error:

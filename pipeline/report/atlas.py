@@ -34,7 +34,7 @@ class Atlas:
 
     def add(self, png: bytes) -> int:
         """Places a picture, fitted and centred; gives its tile's number."""
-        picture = Image.open(io.BytesIO(png))
+        picture: Image.Image = Image.open(io.BytesIO(png))
         if picture.size != (self.side, self.side):
             picture = ImageOps.pad(picture.convert("RGB"), (self.side, self.side), Image.Resampling.LANCZOS)
         at = self.count % PER_FILE
@@ -53,6 +53,8 @@ class Atlas:
         number = (self.count - 1) // PER_FILE
         rows = -(-(self.count - number * PER_FILE) // COLUMNS)
         buffer = io.BytesIO()
-        self._sheet.crop((0, 0, COLUMNS * self.side, rows * self.side)).save(buffer, "WEBP", quality=_QUALITY[self.side <= 64], method=3)
+        self._sheet.crop((0, 0, COLUMNS * self.side, rows * self.side)).save(
+            buffer, "WEBP", quality=_QUALITY[self.side <= 64], method=3
+        )
         self._put(f"thumbs/{self.name}-{number}.webp", buffer.getvalue())
         self._sheet = None

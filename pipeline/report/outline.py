@@ -23,7 +23,9 @@ def outline(mask: bytes) -> str:
     import cv2
 
     pixels = (np.asarray(from_png(mask).convert("L")) > 127).astype(np.uint8)
-    fine = cv2.resize(pixels, (_FINE, _FINE), interpolation=cv2.INTER_NEAREST)  # else outlines run through pixels' centres
+    fine = cv2.resize(
+        pixels, (_FINE, _FINE), interpolation=cv2.INTER_NEAREST
+    )  # else outlines run through pixels' centres
     contours, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     path = []
     for contour in contours:

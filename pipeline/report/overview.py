@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.report.tables import SCORES
+from pipeline.report.tables import FACTORS, SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,13 +138,21 @@ def _numbers(column: pd.Series) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def coverage(rows: pd.DataFrame, missed: pd.DataFrame, footer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each pair of factors as a map: how many of a cell's variations are there, and how many are missing."""
+def coverage(
+    rows: pd.DataFrame, missed: pd.DataFrame, footer: Mapping[str, Any], splits: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    """Each pair of factors as a map: how many of a cell's variations are there, and how many are missing.
+
+    Args:
+        rows, missed: What is in the manifest, and what is not.
+        footer: The manifest's.
+        splits: Of each source, as far as known.
+    """
     import pandas as pd
 
     tried = missed.loc[missed["kind"] == "variation", ["source_id", "subject_id", "background_id"]]
     never = missed.loc[missed["kind"] == "subject", ["source_id", "subject_id"]]
-    order = _by_split(rows)
+    order = _by_split(rows, missed, splits)
     maps = []
     for pair in map(list, _PAIRS):
         here = rows[pair].astype(str).groupby(pair).size().rename("here")
@@ -171,11 +179,14 @@ def coverage(rows: pd.DataFrame, missed: pd.DataFrame, footer: Mapping[str, Any]
     return maps
 
 
-def _by_split(rows: pd.DataFrame) -> dict[str, int]:
-    """The place of each factor's split among the splits."""
+def _by_split(rows: pd.DataFrame, missed: pd.DataFrame, splits: Mapping[str, str | None]) -> dict[str, int]:
+    """The place of each factor's split among the splits; a factor belongs to the split of its sources."""
     order = {"train": 0, "validation": 1, "test": 2}
     found: dict[str, int] = {}
-    for factor in ("source_id", "subject_id", "background_id"):
-        for name, split in rows[[factor, "split"]].drop_duplicates().itertuples(index=False):
-            found[str(name)] = order.get(str(split), len(order))
+    for factor in FACTORS:
+        for frame in (rows, missed):
+            for name, source in (
+                frame[list({factor: 0, "source_id": 0})].drop_duplicates().dropna().to_numpy()[:, [0, -1]]
+            ):
+                found.setdefault(str(name), order.get(str(splits.get(str(source))), len(order)))
     return found

@@ -35,7 +35,7 @@ class SiteFiles:
         self.bytes += len(data)
 
     def put_data(self, name: str, value: Any) -> None:
-        """Stores a value as a script that hands it to the pages: pages that are opened from a disk may fetch nothing."""
+        """Stores a value as a script that hands it to the pages: pages on a disk may fetch nothing."""
         text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         self.put(f"data/{name}.js", f"SpotDiff.give({json.dumps(name)},{text});\n".encode())
 

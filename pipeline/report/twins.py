@@ -38,9 +38,7 @@ def near_twins(rows: pd.DataFrame, shown: int = SHOWN) -> list[tuple[int, int, i
     return pairs[:shown]
 
 
-def _closest(
-    numbers: np.ndarray, hashes: np.ndarray, subjects: np.ndarray, shown: int
-) -> list[tuple[int, int, int]]:
+def _closest(numbers: np.ndarray, hashes: np.ndarray, subjects: np.ndarray, shown: int) -> list[tuple[int, int, int]]:
     """For each row the nearest later one of another subject; of those the best."""
     best = []
     for at, number in enumerate(numbers[:-1]):

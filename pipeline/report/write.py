@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from pipeline.config import UserError, manifest_stem
-from pipeline.manifest.places import beside, name_of
+from pipeline.config import UserError
+from pipeline.manifest.places import name_of
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import SCHEMA
+from pipeline.manifest.schema import OPTIONAL, SCHEMA
 from pipeline.report import overview
 from pipeline.report.facts import facts_of
 from pipeline.report.pages import ASSETS, VENDORED, asset, page
+from pipeline.report.places import INDEX, MARK, mark_of
 from pipeline.report.run_pictures import RunPictures
 from pipeline.report.site_files import SiteFiles, finite
 from pipeline.report.source_page import SourcePage, page_name
@@ -26,10 +27,6 @@ from pipeline.report.twins import near_twins
 
 if TYPE_CHECKING:
     import pandas as pd
-
-REPORTS = "__report__"
-"""The folder beside a manifest that holds reports. ``datasets`` passes over such names."""
-INDEX = "index.html"
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,7 @@ class Report:
     bytes: int
 
 
-def report_folder(manifest: str) -> str:
-    """Where the report of a manifest goes: ``__report__/<stem>`` beside it."""
-    return beside(manifest, f"{REPORTS}/{name_of(manifest_stem(manifest))}")
-
-
-def write_report(
-    manifest: Manifest, folder: str, run: RunPictures | None = None, *, originals: bool = False
-) -> Report:
+def write_report(manifest: Manifest, folder: str, run: RunPictures | None = None, *, originals: bool = False) -> Report:
     """Writes the site; memory stays at one source's thumbnails and the light columns of all rows.
 
     Args:
@@ -60,7 +50,7 @@ def write_report(
     Raises:
         UserError: Columns are missing, or a picture cannot be read.
     """
-    missing = [name for name in SCHEMA.names if name not in manifest.columns and name not in ("nsfw", *_RIGHTS)]
+    missing = [name for name in SCHEMA.names if name not in manifest.columns and name not in OPTIONAL]
     if missing:
         raise UserError(f"manifest {manifest.path}: lacks the columns {', '.join(missing)}; a report needs them")
     files = SiteFiles(folder)
@@ -69,11 +59,9 @@ def write_report(
     site.write_pages()
     for name in (*ASSETS, *VENDORED):
         files.put(f"assets/{name}", asset(name))
+    files.put(MARK, mark_of(manifest).encode())
     files.sweep()
     return Report(f"{files.folder}/{INDEX}", len(files.names), files.bytes)
-
-
-_RIGHTS = ("source_license", "source_attribution", "source_uri")
 
 
 class _Site:
@@ -153,7 +141,7 @@ class _Site:
             "splits": overview.split_counts(rows),
             "reasons": overview.reasons(self.missed),
             "scores": overview.distributions(rows, self.missed, footer),
-            "coverage": overview.coverage(rows, self.missed, footer),
+            "coverage": overview.coverage(rows, self.missed, footer, self._splits()),
         }
         licences = rows["source_license"].value_counts(dropna=False)
         facts = facts_of(manifest, {str(name): int(n) for name, n in licences.items() if n})
@@ -174,10 +162,9 @@ class _Site:
         return for_browser(frame)
 
     def _misses(self) -> dict[str, Any]:
-        splits = {source["source_id"]: source["split"] for source in self.sources}
         frame = self.missed.assign(
             reason=self.missed["reason"].fillna(self.missed["status"]),
-            split=self.missed["source_id"].map(splits),
+            split=self.missed["source_id"].map(self._splits()),
             tile=self.miss_tiles,
             page=[page_name(source) for source in self.missed["source_id"]],
             at=self.missed.groupby("source_id").cumcount(),
@@ -185,6 +172,9 @@ class _Site:
         for name in ("attempt", "people"):
             frame[name] = frame[name].fillna(-1).astype("int32")
         return for_browser(frame.drop(columns=["nsfw", "status"]))
+
+    def _splits(self) -> dict[str, str | None]:
+        return {source["source_id"]: source["split"] for source in self.sources}
 
     def _for_viewer(self, rows: pd.DataFrame) -> dict[str, Any]:
         footer = self.manifest.footer

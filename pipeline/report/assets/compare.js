@@ -68,7 +68,7 @@
     const pairs = tab.id === "by-twins";
     chooser.hidden = command.hidden = pairs;
     chooser.style.display = command.style.display = pairs ? "none" : "";
-    history.replaceState(null, "", `#${tab.id}`);
+    history.replaceState(null, "", `#show=${tab.id}`);
     if (pairs) return showTwins();
     mode = MODES[tab.id];
     document.getElementById("choose-label").firstChild.textContent = tab.id === "by-subject" ? "subject " : "background ";
@@ -86,7 +86,7 @@
     const one = event.target.closest(".tile");
     if (one) SpotDiff.viewer.open(items, +one.dataset.at);
   });
-  const asked = document.getElementById(location.hash.slice(1));
+  const asked = document.getElementById(new URLSearchParams(location.hash.slice(1)).get("show") ?? "");
   chosen(asked?.getAttribute("role") === "tab" ? asked : document.getElementById("by-subject"));
   performance.mark("spotdiff-ready");
 })();

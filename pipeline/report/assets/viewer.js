@@ -40,7 +40,7 @@ SpotDiff.viewer = (() => {
       facts([
         ["prompt", row.prompt], ["subject", subject.prompt], ["background", source.backgrounds[row.background_id]],
         ["avoided", row.negative_prompt], ["split", source.split], ["variation", row.variation_id],
-        ["seeds", `subject ${subject.seed}, background ${row.background_seed}`], ["attempt", `${row.attempt + 1}.`], ["sha256", row.sha256],
+        ["seeds", `subject ${subject.seed}, background ${row.background_seed}`], ["attempt", row.attempt + 1], ["sha256", row.sha256],
       ]),
       heading("Scores"), scoreTable(site, scores),
       heading("Make exactly this one again"),
@@ -58,7 +58,7 @@ SpotDiff.viewer = (() => {
       facts([
         ["left out", miss.kind], ["why", words(miss.reason)], ["detail", miss.detail], ["error", miss.error], ["file", miss.path],
         ["prompt", miss.prompt ?? subject?.prompt], ["background", source.backgrounds[miss.background_id]],
-        ["seed", miss.background_seed ?? miss.subject_seed], ["people found", miss.people], ["last attempt", miss.attempt === null ? null : `${miss.attempt + 1}.`],
+        ["seed", miss.background_seed ?? miss.subject_seed], ["people found", miss.people], ["last attempt", miss.attempt === null ? null : miss.attempt + 1],
       ]),
       heading("Scores of the last attempt"), scoreTable(site, miss), links(source),
     );
