@@ -102,7 +102,8 @@ def reasons(missed: pd.DataFrame) -> list[dict[str, Any]]:
     """How often each reason to leave something out was given, the most frequent first."""
     named = missed.assign(reason=missed["reason"].fillna(missed["status"]))
     counts = named.groupby(["kind", "reason"]).size().sort_values(ascending=False, kind="stable")
-    return [{"kind": str(kind), "reason": str(reason), "count": int(n)} for (kind, reason), n in counts.items()]
+    lines = counts.rename("count").reset_index().to_dict("records")
+    return [{"kind": str(line["kind"]), "reason": str(line["reason"]), "count": int(line["count"])} for line in lines]
 
 
 def distributions(rows: pd.DataFrame, missed: pd.DataFrame, footer: Mapping[str, Any]) -> list[dict[str, Any]]:

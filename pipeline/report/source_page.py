@@ -41,7 +41,7 @@ class SourcePage:
     source_id: str
     put: Put
     originals: bool = False
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=lambda: {"path": None})
     rows: list[dict[str, Any]] = field(default_factory=list)
     misses: list[dict[str, Any]] = field(default_factory=list)
     subjects: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class SourcePage:
         """Takes a row of the manifest."""
         if not self.rows:
             named = ("pose_id", "split", "width", "height", *_RIGHTS)
-            self.facts = {**self.facts, **{name: row[name] for name in named}}
+            self.facts = {**self.facts, **{name: row.get(name) for name in named}}
             self.facts["control"] = self._tile(row["control"]["bytes"])
         name = str(row["subject_id"])
         subject = self._subject(name, row["subject_prompt"])
@@ -70,7 +70,7 @@ class SourcePage:
             subject["seed"] = str(row["subject_seed"])  # too large for JavaScript's numbers
             subject |= {score: row[score] for score in _OF_SUBJECT}
         said = {column: row[column] for column in _OF_ROW}
-        scores = {score: row[score] for score in ("clip_t_background", "subject_kept")}
+        scores = {score: row[score] for score in SCORES}
         tile = self._tile(row["image"]["bytes"])
         seed = str(row["background_seed"])
         self.rows.append({**said, **scores, "subject": name, "background_seed": seed, "tile": tile})

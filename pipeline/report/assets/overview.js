@@ -6,6 +6,14 @@
   const color = (name) => `var(--${name})`;
   const STYLE = { background: "none", color: "currentColor", fontSize: "12px", overflow: "visible" };
 
+  /** A chart of Plot's for eyes alone: its place has a label, and a table says the same. */
+  function plot(options) {
+    const chart = Plot.plot(options);
+    chart.setAttribute("aria-hidden", "true");
+    for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
+    return chart;
+  }
+
   /** Draws a chart now and whenever its place changes its width. */
   function chart(place, draw) {
     let width = 0;
@@ -20,11 +28,11 @@
 
   /** Bars with what they stand for written on them. */
   function bars(place, lines, fill, most) {
-    chart(place, (width) => Plot.plot({
+    chart(place, (width) => plot({
       width, height: lines.length * 32 + 4, margin: 0, style: STYLE,
       x: { axis: null, domain: [0, most] }, y: { axis: null, domain: lines.map((one) => one.name), padding: 0.15 },
       marks: [
-        Plot.barX(lines, { x: "count", y: "name", fill, fillOpacity: 0.5, rx: 4, href: "href", ariaLabel: (one) => `${one.name}: ${one.count}` }),
+        Plot.barX(lines, { x: "count", y: "name", fill, fillOpacity: 0.5, rx: 4 }),
         Plot.text(lines, { x: 0, y: "name", dx: 10, textAnchor: "start", fontWeight: 600, fill: "currentColor", text: (one) => `${whole(one.count)}  ${one.name}`, pointerEvents: "none" }),
         Plot.text(lines, { frameAnchor: "right", y: "name", dx: -10, fill: "currentColor", fillOpacity: 0.8, text: (one) => (width > 460 ? one.note ?? "" : ""), pointerEvents: "none" }),
       ],
@@ -49,7 +57,7 @@
     const draw = (width) => {
       const lines = Object.values(score.gates).map((gate) => ({ x: gate }));
       const own = ["min", "max"].map((side) => asked[`${score.score} ${side}`]).filter(Boolean).map((one) => ({ x: one.value }));
-      return Plot.plot({
+      return plot({
         width, height: 150, marginLeft: 34, marginRight: 6, marginTop: 10, marginBottom: 24, style: STYLE,
         x: { label: null, ticks: 5, domain: [score.edges[0], score.edges.at(-1)], insetLeft: 2, insetRight: 2 }, y: { label: null, ticks: 3, grid: true, tickFormat: "~s" },
         marks: [
@@ -129,7 +137,7 @@
       const side = Math.max(4, Math.min(26, Math.floor((Math.max(width, 300) - 160) / Math.max(1, columns.length))));
       const tall = Math.max(4, Math.min(26, Math.floor(900 / Math.max(1, lines.length))));
       const titled = (list, room) => (list.length * 11 < room ? undefined : []);
-      return Plot.plot({
+      return plot({
         width: columns.length * side + 162, height: lines.length * tall + 116, marginLeft: 150, marginBottom: 100, marginTop: 6, marginRight: 6, style: STYLE, padding: 0.08,
         x: { label: null, tickRotate: -60, ticks: titled(columns, columns.length * side), domain: columns, tickSize: 0, tickFormat: tick(one.x) },
         y: { label: null, domain: lines, ticks: titled(lines, lines.length * tall), tickSize: 0, tickFormat: tick(one.y) },
