@@ -50,7 +50,7 @@ def counts_table(counts: Counts, reasons: Counts) -> Table:
 def show_status(manifest: str, work: str, watch: bool = False) -> None:
     """How far the build of a manifest is, from its files alone; with ``watch`` again and again until it is done."""
     build = open_build(last_config(manifest, work))
-    found = _watched(build) if watch else build.scan()
+    found = watched(build) if watch else build.scan()
     out.print(_stages(build, found))
     if not build.complete(found):
         out.print(f"{manifest}: not finished; the same `spotdiff build` goes on from here", style="yellow")
@@ -63,7 +63,7 @@ def show_status(manifest: str, work: str, watch: bool = False) -> None:
             out.print(outcome.problem, style="bold red", markup=False)
 
 
-def _watched(build: Build) -> Fragments:
+def watched(build: Build) -> Fragments:
     """Looks until the manifest is written; a terminal shows each look, elsewhere a line tells what has changed."""
     found, before = build.scan(), ""
     with Live(_stages(build, found), console=out, auto_refresh=False, transient=True) as live:
