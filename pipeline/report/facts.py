@@ -10,6 +10,31 @@ from pipeline.manifest.read import Manifest
 _SHOWN_ELSEWHERE = frozenset({"models", "description", "name"})
 
 
+def work_of(footer: Mapping[str, Any], attempts: Mapping[str, int], seconds: float | None) -> list[tuple[str, str]]:
+    """What the build's pictures took, as far as it is known.
+
+    Args:
+        footer: The manifest's.
+        attempts: Pictures that were generated, the rejected ones too, by what they are of: ``subjects``,
+            ``backgrounds``.
+        seconds: How long the run took.
+    """
+    steps = footer.get("num_inference_steps", {})
+    if not all(isinstance(steps.get(name), int) for name in attempts):
+        return []
+    total = sum(count * steps[name] for name, count in attempts.items())
+    parts = ", ".join(f"{count:,} {name} x {steps[name]}" for name, count in attempts.items())
+    lines = [("image-steps", f"{total:,}: {parts}")]
+    if seconds:
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        lines += [
+            ("time", f"{hours}:{minutes:02}:{rest:02} from the first finished shard to the last, pauses included"),
+            ("image-steps/s", f"{total / seconds:.1f}, over that time"),
+        ]
+    return lines
+
+
 def facts_of(manifest: Manifest, licences: Mapping[str, int]) -> dict[str, Any]:
     """Lines for the page's tables.
 
@@ -18,8 +43,7 @@ def facts_of(manifest: Manifest, licences: Mapping[str, int]) -> dict[str, Any]:
         licences: Of the sources: rows by licence.
 
     Returns:
-        ``made`` and ``settings`` as (name, value), ``models`` and ``licences`` as rows of a table, ``cost`` as far as
-        the footer knows any.
+        ``made`` and ``settings`` as (name, value), ``models`` and ``licences`` as rows of a table.
     """
     footer = manifest.footer
     profile = footer.get("profile", {})
@@ -41,7 +65,6 @@ def facts_of(manifest: Manifest, licences: Mapping[str, int]) -> dict[str, Any]:
     versions = {f"versions.{name}": version for name, version in footer.get("versions", {}).items()}
     return {
         "made": [(name, value) for name, value in made.items() if value not in (None, "")],
-        "cost": [(name.replace("_", " "), value) for name, value in _flat("", footer.get("cost"))],
         "models": [
             {name: model.get(name) for name in ("role", "repo", "revision", "fingerprint", "dtype", "license")}
             for model in footer.get("models", [])

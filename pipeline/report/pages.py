@@ -33,7 +33,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "whole": _whole, "words": _words, "place": _place}
+    environment.filters |= {"number": _number, "whole": _whole, "words": _words, "of": _of, "place": _place}
     return environment
 
 
@@ -43,6 +43,10 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 def _whole(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
+
+
+def _of(count: int, what: str) -> str:
+    return f"{_whole(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _words(name: str) -> str:

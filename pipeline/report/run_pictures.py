@@ -1,9 +1,11 @@
-"""What a run's fragments know beyond its manifest: the photos, the figures as generated, and what was rejected."""
+"""What a run's fragments know beyond its manifest: photos, figures, what was rejected, and how long it took."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from pipeline import store
 from pipeline.records import AnyRow, Posed, Subject, Variation
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 
@@ -17,10 +19,19 @@ class RunPictures:
     """
 
     def __init__(self, ledger: Ledger, fragments: Sequence[Fragment]) -> None:
-        self._ledger = ledger
+        self._ledger, self._paths = ledger, [fragment.path for fragment in fragments]
         self._of_stage: dict[str, dict[str, Fragment]] = {"poses": {}, "subjects": {}, "variations": {}}
         for fragment in fragments:
             self._of_stage.get(fragment.stage, {}).update(dict.fromkeys(fragment.sources, fragment))
+
+    def seconds(self) -> float | None:
+        """From the run's first finished file to its last, pauses included; None where the files do not tell."""
+        written = []
+        with suppress(OSError):
+            for path in filter(store.is_local, self._paths):  # a store would be asked for each
+                fs, place = store.filesystem(path)
+                written.append(fs.modified(place).timestamp())
+        return max(written) - min(written) if len(written) > 1 else None
 
     def posed(self, source: str) -> Posed | None:
         """The source with its photo."""

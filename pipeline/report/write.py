@@ -16,7 +16,7 @@ from pipeline.manifest.places import name_of
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import OPTIONAL, SCHEMA
 from pipeline.report import overview
-from pipeline.report.facts import facts_of
+from pipeline.report.facts import facts_of, work_of
 from pipeline.report.pages import ASSETS, VENDORED, asset, page
 from pipeline.report.places import INDEX, MARK, mark_of
 from pipeline.report.run_pictures import RunPictures
@@ -78,6 +78,7 @@ class _Site:
         self.sources: list[dict[str, Any]] = []
         self.tiles: list[int] = []
         self.miss_tiles = [-1] * len(self.missed)
+        self.attempts: dict[str, int] | None = {"subjects": 0, "backgrounds": 0} if run else None
         self.prompts: dict[str, dict[str, str]] = {"subjects": {}, "backgrounds": {}}
 
     def write_sources(self) -> None:
@@ -110,6 +111,7 @@ class _Site:
         self.tiles += at
         for miss, said in zip(misses, data["misses"], strict=True):
             self.miss_tiles[miss["number"]] = -1 if said["tile"] is None else said["tile"]
+        self._count_attempts(data)
         self.prompts["subjects"] |= {name: one["prompt"] for name, one in data["subjects"].items()}
         self.prompts["backgrounds"] |= data["backgrounds"]
         listed = ("source_id", "name", "tiles", "path", "split", "photo", "control")
@@ -125,6 +127,17 @@ class _Site:
         self.files.put_data(f"sources/{source.name}", data)
         shown = {"source": _for_template(data), "site": self._site("../", source.source_id)}
         self.files.put(f"sources/{source.name}.html", page("source.html.j2", **shown))
+
+    def _count_attempts(self, data: Mapping[str, Any]) -> None:
+        """Adds a source's generated pictures; None from the first on of which it is not known."""
+        subjects = [one["attempt"] for one in data["subjects"].values()]
+        tried = [*data["rows"], *(miss for miss in data["misses"] if miss["kind"] == "variation")]
+        backgrounds = [one["attempt"] for one in tried]
+        if self.attempts and None not in subjects and None not in backgrounds:
+            self.attempts["subjects"] += sum(subjects) + len(subjects)
+            self.attempts["backgrounds"] += sum(backgrounds) + len(backgrounds)
+        else:
+            self.attempts = None
 
     def write_pages(self) -> None:
         """The pages about all sources, and their data."""
@@ -145,8 +158,10 @@ class _Site:
         }
         licences = rows["source_license"].value_counts(dropna=False)
         facts = facts_of(manifest, {str(name): int(n) for name, n in licences.items() if n})
+        seconds = self.run.seconds() if self.run else None
+        work = work_of(footer, self.attempts, seconds) if self.attempts else []
         names: Mapping[str, dict[str, Any]] = {
-            INDEX: {"numbers": finite(numbers), "facts": facts, "rows": len(rows)},
+            INDEX: {"numbers": finite(numbers), "facts": facts, "work": work},
             "sources.html": {"sources": self.sources},
             "browse.html": {},
             "compare.html": {},
