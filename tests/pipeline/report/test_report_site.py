@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline import store
 from pipeline.config import UserError
 from pipeline.imaging.png import from_png, to_png
 from pipeline.manifest.parts import PartsWriter
@@ -193,6 +194,24 @@ def test_written_again_it_is_the_same_and_leaves_nothing_behind(shown: Any, tmp_
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     assert contents(site) == {**contents(shown.site), "notes.txt": b"the user's"}
+
+
+def test_an_object_store_holds_the_same_files(shown: Any) -> None:
+    write_report(shown.manifest, "memory://bucket/site", shown.run, originals=True)
+    write_report(shown.manifest, "memory://bucket/site", shown.run)
+    assert is_current(shown.manifest, "memory://bucket/site")
+    fs, root = store.filesystem("memory://bucket/site")
+    there = {path.removeprefix(f"{root}/"): fs.cat_file(path) for path in fs.find(root)}
+    assert there == {str(p.relative_to(shown.site)): p.read_bytes() for p in shown.site.rglob("*") if p.is_file()}
+
+
+def test_image_steps_count_every_attempt(shown: Any) -> None:
+    page = (shown.site / "index.html").read_text()
+    subjects = [row for one in data_of(shown.site, "site")["sources"] for row in shown.run.subjects(one["source_id"])]
+    tried = shown.manifest.rows + sum(miss["kind"] == "variation" for miss in missed_table(shown.manifest).to_pylist())
+    figures = sum(row.subject_attempt + 1 for row in subjects)
+    assert f"{figures * 12 + tried * 8:,}: {figures:,} subjects x 12, {tried:,} backgrounds x 8" in page
+    assert "from the first finished shard to the last" in page
 
 
 def test_without_the_run_the_manifest_alone_is_shown(shown: Any, tmp_path: Path) -> None:
