@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export RAY_USAGE_STATS_ENABLED ?= 0
 export DO_NOT_TRACK ?= 1
 
-.PHONY: help env demo photos test test-slow lint format train-tiny bench
+.PHONY: help env demo photos test test-slow lint docker-test format train-tiny bench paper paper-small
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,12 +42,20 @@ test: $(STAMP) ## run the tests, two at a time (JOBS=n); not those that take ove
 test-slow: $(STAMP) ## run the tests that take over half a minute each
 	$(BIN)/python -m pytest -n $(JOBS) --dist load -m slow $(ARGS)
 
-lint: $(STAMP) ## ruff, ruff format, mypy, the import layers, dead code
+lint: $(STAMP) ## ruff, mypy, import layers, dead code; Dockerfile, compose, shell and Kubernetes files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/hadolint docker/Dockerfile docker/standins/postgres.Dockerfile
+	$(BIN)/shellcheck docker/test.sh docker/standins/*.sh docker/slurm/*.sbatch .ci/run
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/python docker/kuberay/check.py docker/kuberay/rayjob.yaml
+	$(BIN)/yamllint -s prefect.yaml docker
+
+docker-test: ## build the image, bring the cluster up, kill each service in mid-build, compare (root; half an hour)
+	bash docker/test.sh
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -58,3 +66,9 @@ train-tiny: $(STAMP) ## train the embedded profile's models (hours; resumes); AR
 
 bench: $(STAMP) ## measure a build against the bare pipelines and against a plain script
 	$(BIN)/python benchmarks/build.py $(ARGS)
+
+paper: $(STAMP) ## all tables and figures of the encoder and its baselines, from MANIFEST (hours; resumes)
+	$(BIN)/python -m spotdiff_model.paper --manifest $(MANIFEST) $(ARGS)
+
+paper-small: $(STAMP) ## the same at toy size, in minutes: shows that all parts run, proves nothing
+	$(BIN)/python -m spotdiff_model.paper --manifest $(MANIFEST) --small --output_dir work/paper-small $(ARGS)

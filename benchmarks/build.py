@@ -35,7 +35,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: see torch_threads
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import BuildConfig, build_config, default_workers, load_profile
+from flows.engines.workers import default_workers
+from pipeline.config import BuildConfig, build_config, load_profile
 from pipeline.imaging.png import from_png
 from pipeline.manifest.finish import build_manifest
 from pipeline.models.resolve import Model

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
-from scale import NullPoses, NullSources, NullSubjects, NullVariations
+from scale import stages
 
 from pipeline.config import build_config
 from pipeline.manifest.finish import build_manifest
@@ -77,8 +77,7 @@ class Toy:
             subjects=subjects,
             backgrounds=backgrounds,
         )
-        stages = [NullSources(), NullPoses(), NullSubjects(subjects), NullVariations(backgrounds)]
-        return build_manifest(open_build(config, stages)).digest
+        return build_manifest(open_build(config, stages(subjects, backgrounds))).digest
 
     def files(self) -> dict[str, list[Path]]:
         """The files by kind."""

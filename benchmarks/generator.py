@@ -14,8 +14,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: see torch_threads in the profile
 
@@ -29,6 +27,8 @@ from pipeline.models.clip import clip
 from pipeline.models.diffusion import make_scheduler
 from pipeline.models.resolve import Model
 from spotdiff_model.config import sampling
+from spotdiff_model.denoiser import Denoiser
+from spotdiff_model.evaluation.clusters import ERROR
 from spotdiff_model.evaluation.generation.generator import generate_from_text, picture_models
 from spotdiff_model.evaluation.generation.measures import measure_pictures
 from spotdiff_model.evaluation.generation.requests import EDIT, PARTS, Request
@@ -70,8 +70,8 @@ def requests(count: int) -> list[Request]:
     return found
 
 
-def generator_of(weights: Path, checkpoint: Path | None, profile: Profile) -> Any:
-    """What :func:`generate_from_text` needs of a pipeline: the weights' models, sampled as the profile says."""
+def generator_of(weights: Path, checkpoint: Path | None, profile: Profile) -> Denoiser:
+    """The weights' models, sampled as the profile says."""
     vae, text_encoder, tokenizer, trained = shipped(weights)
     if checkpoint:
         state = torch.load(checkpoint, weights_only=True)["average"]
@@ -79,18 +79,18 @@ def generator_of(weights: Path, checkpoint: Path | None, profile: Profile) -> An
             trained.unet = grown(trained.unet)
         trained.load_state_dict(state)
     how = sampling(profile)
-    return SimpleNamespace(
+    return Denoiser(
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=trained.unet.eval(),
         controlnet=trained.controlnet.eval(),
         scheduler=make_scheduler(how.scheduler, noise_schedule().config),
-        encoder=SimpleNamespace(config=SimpleNamespace(sampling=how)),
+        sampling=how,
     )
 
 
-def measure(pipe: Any, asked: Sequence[Request], profile: Profile, sheet: Path | None) -> dict[str, float]:
+def measure(pipe: Denoiser, asked: Sequence[Request], profile: Profile, sheet: Path | None) -> dict[str, float]:
     """Shares by ``PART/MEASURE``."""
     console = Console(stderr=True)
     pictures = generate_from_text(pipe, asked, lambda done, total: console.print(f"pictures: {done} of {total}"))
@@ -101,7 +101,11 @@ def measure(pipe: Any, asked: Sequence[Request], profile: Profile, sheet: Path |
     ceilings = {f"real/kept_{name}": value for name, value in models.pixels.ceilings.items()}
     found = measure_pictures(asked, pictures, models)
     names = [(name.removeprefix("generation/"), value) for name, value in found.items()]
-    return {**{name: value for name, value in names if name.split("/")[1].startswith(_MEASURES)}, **ceilings}
+    return {**{name: value for name, value in names if _shown(name)}, **ceilings}
+
+
+def _shown(name: str) -> bool:
+    return name.split("/")[1].startswith(_MEASURES) and not name.endswith(ERROR)
 
 
 def contact_sheet(pictures: Sequence[Image.Image], columns: int = 24) -> Image.Image:

@@ -91,7 +91,7 @@ def series(path: str, before: str, after: str, arguments: argparse.Namespace) ->
     for number in range(arguments.kills):
         names = ("new", after) if number % 2 == 0 else ("old", before)
         process, placed = _writer(path, names[0], arguments.rows, names[1])
-        if number % 4 < 2:
+        if number % 4 in (0, 3):
             time.sleep(dice.uniform(0, 1) * whole)
         else:
             placed.poll(60)  # it has begun to place

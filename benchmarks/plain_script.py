@@ -53,7 +53,7 @@ def main(job: dict[str, Any]) -> tuple[float, float]:
     from pipeline.config import ModelRef
     from pipeline.models.extractors.openpose import detector
     from pipeline.models.resolve import Model
-    from pipeline.models.segmentation import predictor
+    from pipeline.models.segmenters.segment_anything import predictor
 
     profile, folders, out = job["profile"], job["folders"], Path(job["out"])
     scheduler = profile["scheduler"]["name"], profile["scheduler"]["options"]

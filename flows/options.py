@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types
 import typer
 from pydantic.fields import FieldInfo
 
 from pipeline.config import BuildConfig
+
+EngineName = Literal["local", "ray"]
+"""What spreads a build's tasks: threads of one process, or a Ray cluster."""
 
 
 def takes_build_options(**instead: tuple[Any, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -15,6 +15,7 @@ from uuid import UUID
 from pipeline.config import BuildConfig
 from pipeline.runner import events
 from pipeline.runner.build import Build
+from pipeline.runner.plan import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -139,10 +140,10 @@ def _made(news: events.Progress) -> int:
     return news.done - news.reused
 
 
-def tally_of(build: Build) -> Tally:
-    """A tally that expects what a build asks for."""
-    shards = {shard.name: len(shard.rows) for shard in build.shards}
-    return Tally([stage.name for stage in build.stages], shards, fan_out(build.config))
+def tally_of(build: Build, shards: Sequence[Shard] | None = None) -> Tally:
+    """A tally that expects what a build asks for, of some shards or of all."""
+    sizes = {shard.name: len(shard.rows) for shard in (build.shards if shards is None else shards)}
+    return Tally([stage.name for stage in build.stages], sizes, fan_out(build.config))
 
 
 def as_markdown(tally: Tally) -> str:

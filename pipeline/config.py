@@ -13,13 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-Settings = TypeVar("Settings", bound=BaseModel)
+from pipeline.model_refs import Count, Models, Settings
+from pipeline.model_refs import ModelFile as ModelFile
+from pipeline.model_refs import ModelRef as ModelRef
+from pipeline.model_refs import Runtime as Runtime
+from pipeline.model_refs import Scheduler as Scheduler
+from pipeline.profile_lock import lock_path, with_pins
+
+Checked = TypeVar("Checked", bound=BaseModel)
 
 PROFILES = Path(__file__).parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class UserError(ValueError):
@@ -37,59 +43,7 @@ def manifest_stem(path: str) -> str:
     return path.removesuffix(".parquet")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelRef(_Model):
-    """One model.
-
-    Attributes:
-        repo: Hub id (``owner/name``), ``package:FOLDER`` for a folder shipped inside the ``pipeline`` package, or
-            ``fetched:NAME`` for one that ``spotdiff models fetch`` made.
-        revision: Commit on the hub; None for folders on this machine, whose content is hashed instead.
-        subfolder, variant: As in ``from_pretrained``.
-        dtype: ``float32``, ``float16`` or ``bfloat16``: the precision it runs in.
-        license: SPDX id or the licence's name, carried into the manifest.
-        checkpoint: A single file inside the repo (SAM's and OpenPose's .pth).
-        kind: Picks the builder where a repo does not say itself what it is (``vit_b``, ``tiny`` for SAM; ``openpose``,
-            ``blazepose``, ``tiny`` for poses).
-    """
-
-    repo: str
-    revision: str | None = None
-    subfolder: str | None = None
-    variant: str | None = None
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    license: str
-    checkpoint: str | None = None
-    kind: str | None = None
-
-
-class Models(_Model):
-    """The models of a profile; ``base`` with ``controlnet`` makes subjects, ``inpaint`` makes backgrounds.
-
-    ``pose`` judges the subjects that were generated. ``extractor`` reads the sources' poses; None: ``pose`` does it.
-    """
-
-    base: ModelRef
-    controlnet: ModelRef
-    inpaint: ModelRef
-    sam: ModelRef
-    pose: ModelRef
-    extractor: ModelRef | None = None
-    clip: ModelRef
-    safety_checker: ModelRef | None = None
-
-
-class Scheduler(_Model):
-    """A diffusers scheduler by class name; ``options`` go on top of the repo's scheduler config."""
-
-    name: str = "DPMSolverMultistepScheduler"
-    options: dict[str, Any] = {}
-
-
-class SourceSettings(_Model):
+class SourceSettings(Settings):
     """``phash_distance``: bits up to which two sources count as near-duplicates (of 64)."""
 
     size: Count
@@ -101,7 +55,7 @@ class SourceSettings(_Model):
     phash_distance: Annotated[int, Field(ge=0, le=64)] = 4
 
 
-class PoseSettings(_Model):
+class PoseSettings(Settings):
     """``min_keypoints`` of 18; ``main_person_ratio``: how much larger the main person's box must be than the next's."""
 
     min_confidence: Share = 0.3
@@ -125,7 +79,7 @@ def _template(*known: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class SubjectSettings(_Model):
+class SubjectSettings(Settings):
     """Settings of the ControlNet generation (vocabulary of ``StableDiffusionControlNetPipeline``)."""
 
     num_inference_steps: Count
@@ -135,9 +89,11 @@ class SubjectSettings(_Model):
     negative_prompt: str = ""
     batch_size: Count
     max_attempts: Count = 4
+    scheduler: Scheduler | None = None
+    """None: the profile's."""
 
 
-class MaskSettings(_Model):
+class MaskSettings(Settings):
     """Cleaning of SAM's masks: holes and islands below these shares of the mask's area go."""
 
     max_hole: Share = 0.05
@@ -146,7 +102,7 @@ class MaskSettings(_Model):
     """How far the prompt box reaches beyond the keypoints, as a share of the box's longer side."""
 
 
-class BackgroundSettings(_Model):
+class BackgroundSettings(Settings):
     """Settings of the inpainting (vocabulary of ``StableDiffusionInpaintPipeline``)."""
 
     num_inference_steps: Count
@@ -158,10 +114,15 @@ class BackgroundSettings(_Model):
     feather: Annotated[float, Field(ge=0)] = 0.01
     """Standard deviation of the pasted seam's blur, as a share of the image's side."""
     mask_margin: Annotated[float, Field(ge=0)] = 0.0
-    """How far the kept area reaches beyond the mask, as a share of the image's side."""
+    """How far the kept area, which is not repainted, reaches beyond the mask, as a share of the image's side."""
+    paste_margin: Annotated[float, Field(ge=0)] | None = None
+    """How far the pasted area reaches beyond the mask; None: as far as the kept area. Less than that lets the model
+    paint the transition itself: it knows the mask's edge to one latent pixel only."""
+    scheduler: Scheduler | None = None
+    """None: the profile's."""
 
 
-class QualitySettings(_Model):
+class QualitySettings(Settings):
     """Thresholds of the gates. Scores are kept in the data whatever the gate said."""
 
     min_pose_score: Share
@@ -177,21 +138,34 @@ class QualitySettings(_Model):
     min_clip_t_background: Annotated[float, Field(ge=-1, le=1)]
     min_image_std: Share
     """Standard deviation of the background's grey values (0..1) below which a picture is degenerate ... 0 = off."""
+    min_person_keypoints: Annotated[int, Field(ge=0, le=18)] = 0
+    """Of a detection; one with fewer is a ghost and not counted as a person."""
+    min_person_confidence: Share = 0.0
+    """Mean confidence of a detection's keypoints; one with less is a ghost, too."""
+    max_mask_growth: Annotated[float, Field(ge=0)] | None = None
+    """A variation is segmented again; area that its subject has gained, as a share of the mask's. None = off."""
+    count_people: bool = False
+    """Whether a variation must hold exactly one person, as a subject must."""
+    max_seam: Share | None = None
+    """Mean step of the grey values (0..1) between pasted subject and painted picture along the seam. None = off."""
 
 
-class Splits(_Model):
+class Splits(Settings):
     """Shares of the sources that go to each split; the banks' entries carry their own split."""
 
     validation: Share = 0.1
     test: Share = 0.1
 
 
-class Profile(_Model):
+class Profile(Settings):
     """Everything a result depends on. See ``pipeline/profiles/tiny.toml``, and :func:`load_profile` for ``extends``."""
 
     name: str
     description: str = ""
     torch_threads: Count = 1
+    gpus: Share = 0.0
+    """GPUs that a worker on a cluster takes for itself; a fraction lets several share one, 0 leaves them alone."""
+    runtime: Runtime = Runtime()
     models: Models
     scheduler: Scheduler = Scheduler()
     subject_bank: str
@@ -203,6 +177,14 @@ class Profile(_Model):
     masks: MaskSettings = MaskSettings()
     backgrounds: BackgroundSettings
     quality: QualitySettings
+
+    @property
+    def schedulers(self) -> dict[str, Scheduler]:
+        """The scheduler of each pipeline."""
+        return {
+            "subjects": self.subjects.scheduler or self.scheduler,
+            "backgrounds": self.backgrounds.scheduler or self.scheduler,
+        }
 
 
 def load_profile(name: str) -> Profile:
@@ -217,7 +199,7 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(_profile_data(name))
     except ValidationError as error:
-        raise UserError(f"profile {_profile_path(name)}: {first_problem(error)}") from error
+        raise UserError(f"profile {profile_path(name)}: {first_problem(error)}") from error
 
 
 def shipped_profiles() -> list[str]:
@@ -225,7 +207,8 @@ def shipped_profiles() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-def _profile_path(name: str) -> Path:
+def profile_path(name: str) -> Path:
+    """The file of a profile, named as in :func:`load_profile`."""
     return Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
 
 
@@ -233,7 +216,7 @@ def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A profile's content with that of the profiles it extends; ``above``: those that extend it."""
     if name in above:
         raise UserError(f"profile {above[0]}: extends itself ({' -> '.join((*above, name))})")
-    path = _profile_path(name)
+    path = profile_path(name)
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -242,18 +225,26 @@ def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # bad TOML, bytes that are no UTF-8, tables nested without end
         raise UserError(f"profile {path}: not valid TOML: {error}") from error
     base = data.pop("extends", None)
-    if base is None:
-        return data
-    if not isinstance(base, str):
+    if base is not None and not isinstance(base, str):
         raise UserError(f"profile {path}: extends: must be a profile's name (got {str(base)[:60]!r})")
-    merged = _profile_data(base, (*above, name))
+    merged = _profile_data(base, (*above, name)) if base else {}
     for field, value in data.items():
         section = merged.get(field)
         merged[field] = {**section, **value} if isinstance(section, dict) and isinstance(value, dict) else value
-    return merged
+    return _with_pins(merged, lock_path(path))
 
 
-class BuildConfig(_Model):
+def _with_pins(data: dict[str, Any], lock: Path) -> dict[str, Any]:
+    models = data.get("models")
+    try:
+        return {**data, "models": with_pins(models, lock)} if isinstance(models, dict) else data
+    except OSError as error:
+        raise UserError(f"lock {lock}: {error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # no JSON, or other shapes in it
+        raise UserError(f"lock {lock}: {error}") from error
+
+
+class BuildConfig(Settings):
     """One build. The command line, the flow and the deployment take their options from these fields."""
 
     sources: Annotated[
@@ -284,6 +275,9 @@ class BuildConfig(_Model):
     models_root: Annotated[
         str | None, Field(description="Folder with models in hub layout that stand in for the hub's.")
     ] = None
+    allow_cpu: Annotated[bool, Field(description="Run a profile made for GPUs on the CPU, however long it takes.")] = (
+        False
+    )
 
     @property
     def run(self) -> str:
@@ -315,7 +309,7 @@ def build_config(**values: Any) -> BuildConfig:
     return checked(BuildConfig, "build", values)
 
 
-def checked(settings: type[Settings], what: str, values: Mapping[str, Any]) -> Settings:
+def checked(settings: type[Checked], what: str, values: Mapping[str, Any]) -> Checked:
     """Settings of that class; unset (None) values fall back to the defaults.
 
     Raises:
@@ -333,8 +327,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     got = "" if problem["type"] == "missing" else f" (got {str(problem['input'])[:60]!r})"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
-
-
-def default_workers(torch_threads: int) -> int:
-    """How many shards a CPU-only machine works on side by side."""
-    return max(1, (os.cpu_count() or 1) // torch_threads)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import tempfile
 
+from pipeline.object_store import StoreUnavailable
+
 _STORE = "check AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a local path"
 _REMEDIES = {
     errno.ENOSPC: "free some space, or name a folder on another disk",
@@ -28,6 +30,8 @@ _REMEDIES = {
 
 def told(error: BaseException) -> str | None:
     """The message for an exception; None for one that is a fault of ours and deserves its traceback."""
+    if isinstance(error, StoreUnavailable):
+        return f"object store: {error}; when it is back, the same command goes on from here"
     if _of_object_store(error) or _of_object_store(error.__cause__):
         return f"object store: {error}; {_STORE}"
     if not isinstance(error, OSError):

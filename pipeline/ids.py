@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import math
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring as _quoted
 from typing import TYPE_CHECKING, Any
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.arrow import schema_of
+from pipeline.arrow import float32, schema_of
 from pipeline.records import Row
 
 if TYPE_CHECKING:
     from pipeline.config import Splits
 
 ID_DIGITS = 16
-_PACKED = struct.Struct("<f")
 SPLITS = ("train", "validation", "test")
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _OUTSIDE = frozenset({"slot_digest", "error", "location"})
@@ -87,6 +85,9 @@ def _text(form: Form, value: Any) -> str:
     canonical = form(value)
     if type(canonical) is str:
         return _quoted(canonical)
+    if type(canonical) is list:
+        (*shape,), sha256 = canonical
+        return f'[[{",".join(map(str, shape))}],"{sha256}"]'
     return repr(canonical) if type(canonical) in (int, float) else _CANONICAL.encode(canonical)
 
 
@@ -122,7 +123,11 @@ def _form(kind: pa.DataType) -> Form:
         return lambda value: _bytes(value["bytes"])
     if pa.types.is_binary(kind):
         return _bytes
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+    if pa.types.is_list(kind):
+        return lambda value: _floats(
+            [math.nan if number != number else number for number in value]
+        )  # there are several
+    if pa.types.is_fixed_size_list(kind):
         return _floats
     if pa.types.is_floating(kind):
         return _float32
@@ -140,8 +145,5 @@ def _floats(value: Any) -> Any:
 
 
 def _float32(value: float) -> float | str:
-    try:
-        rounded = float(_PACKED.unpack(_PACKED.pack(value))[0])
-    except OverflowError:
-        return "inf" if value > 0 else "-inf"
+    rounded = float32(value)
     return rounded if math.isfinite(rounded) else str(rounded)

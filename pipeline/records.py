@@ -62,6 +62,8 @@ class Reason(StrEnum):
     # variations
     SUBJECT_NOT_KEPT = "subject_not_kept"
     BACKGROUND_PROMPT_MISSED = "background_prompt_missed"
+    SUBJECT_GREW = "subject_grew"
+    SEAM_VISIBLE = "seam_visible"
     DEGENERATE = "degenerate"
     NSFW = "nsfw"
 
@@ -258,7 +260,9 @@ class Variation(Subject):
         sha256: Of ``image``, 64 hex.
         phash: 64-bit perceptual hash of ``image``, 16 hex.
         clip_t_background: Cosine of CLIP image and background prompt.
-        subject_kept: 1 - mean absolute difference to the subject's image inside the mask, 0..1.
+        subject_kept: 1 - mean absolute difference to the subject's image inside the mask, 0..1; where the profile has
+            variations segmented again, times the IoU of the mask and the one found in the variation.
+        seam: Mean step of the grey values along the pasted edge, 0..1, see :func:`pipeline.imaging.paste.seam_step`.
         nsfw: What the profile's safety checker said; None where the profile has none.
     """
 
@@ -278,4 +282,5 @@ class Variation(Subject):
     phash: str = ""
     clip_t_background: float | None = None
     subject_kept: float | None = None
+    seam: float | None = None
     nsfw: bool | None = None

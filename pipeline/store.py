@@ -1,16 +1,20 @@
 """Files on local disk or in an object store (``s3://`` and whatever else fsspec knows), written whole or not at all.
 
-On local disk a file is written under a temporary name in the same folder, synced, renamed, and the folder synced. The
-writer holds a lock on its temporary file, so that :func:`remove_stray` can tell a killed writer's leftovers from the
-files of one that is still at work. Object stores show a file only once it is complete, so there a plain put will do.
+On disk a file is written under a temporary name in the same folder, synced, renamed, and the folder synced. The name
+says which process of which machine writes it, so that :func:`remove_stray` can tell a killed writer's leftovers from
+the files of one that is still at work, on shared file systems too: ``flock`` is not to be relied on there. Object
+stores show a file only once it is complete, so there a plain put will do; :mod:`pipeline.object_store` sees to retries.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
+import functools
+import hashlib
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,15 +24,16 @@ import fsspec
 from fsspec.core import split_protocol
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline import object_store, process
 from pipeline.config import UserError
 
 _TEMPORARY = ".spotdiff-tmp"
+_WRITER = re.compile(r"\.([0-9a-f]{8})-(\d+)-(\d*)\.[0-9a-f]{8}" + re.escape(_TEMPORARY) + "$")
+"""The end of a temporary name: the writer's machine, process and when that began."""
+FOREIGN_SECONDS = 2 * 86400.0
+"""A temporary file of another machine is stray when nobody has written to it for so long: a manifest takes hours."""
 _LOCAL = LocalFileSystem()
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_S3: dict[str, Any] = {
-    "use_listings_cache": False,  # s3fs's lasts as long as the process: files of other workers would stay unseen
-    "config_kwargs": {"connect_timeout": 5, "retries": {"max_attempts": 2}},  # else minutes until a dead one is told
-}
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -41,9 +46,8 @@ def filesystem(url: str) -> tuple[Any, str]:
         path = url.split("://", 1)[1] if "://" in url else url
         return _LOCAL, os.path.abspath(os.path.expanduser(path))
     protocol, _ = split_protocol(url)
-    options = _S3 if protocol in ("s3", "s3a") else {}
     try:
-        fs = fsspec.filesystem(protocol, **options)
+        fs = object_store.s3() if protocol in ("s3", "s3a") else fsspec.filesystem(protocol)
     except (ImportError, ValueError) as error:
         raise UserError(f"{url}: {error}") from error
     return fs, str(fs._strip_protocol(url))
@@ -74,6 +78,14 @@ def open_input(url: str) -> IO[bytes]:
     return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
 
 
+def vanished(error: BaseException) -> bool:
+    """Whether what broke reading says that the file that was opened is gone, or another one by now.
+
+    On local disk an open file stays what it was; in an object store each range that is read is asked for anew.
+    """
+    return isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno == errno.EBUSY)  # s3fs's
+
+
 def write_bytes(url: str, data: bytes) -> None:
     """Writes a whole file atomically."""
     with atomic(url) as file:
@@ -102,13 +114,13 @@ def atomic(url: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, file = _locked_temporary(path)
+    temporary = temporary_name(path)
     try:
-        with file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            os.replace(temporary, path)  # still locked: nobody takes it for stray in between
+        os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         _name(error, path)
@@ -132,24 +144,38 @@ def _name(error: BaseException, path: str | Path) -> None:
         error.filename = str(path)  # "no space left" is of no use without a place
 
 
-def _locked_temporary(path: Path) -> tuple[Path, IO[bytes]]:
-    """A new temporary file beside ``path``, locked as long as it is open."""
-    while True:
-        temporary = temporary_name(path)
-        file = open(temporary, "xb")  # noqa: SIM115  (the caller's to close)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if temporary.exists():  # else it was taken for stray between being created and being locked
-            return temporary, file
-        file.close()
-
-
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that :func:`remove_stray` knows."""
-    return path.with_name(f".{path.name[:150]}.{secrets.token_hex(6)}{_TEMPORARY}")
+    """A hidden name beside ``path`` that says who writes there; :func:`is_stray` understands it."""
+    return path.with_name(f".{path.name[:120]}.{_writer(os.getpid())}.{secrets.token_hex(4)}{_TEMPORARY}")
+
+
+@functools.cache
+def _writer(pid: int) -> str:
+    return f"{_here()}-{pid}-{process.started(pid) or ''}"
+
+
+@functools.cache
+def _here() -> str:
+    return hashlib.sha256(process.space().encode()).hexdigest()[:8]
+
+
+def is_stray(name: str, changed: float) -> bool:
+    """Whether whoever wrote a temporary file can no longer go on with it.
+
+    Args:
+        name: Of the file, from :func:`temporary_name`.
+        changed: When it was last written to, seconds since 1970.
+    """
+    said = _WRITER.search(name)
+    if said and said[1] == _here():
+        return process.started(int(said[2])) != said[3]
+    return time.time() - changed > FOREIGN_SECONDS
 
 
 def create(url: str, data: bytes) -> bool:
     """Writes a file that is not there yet, whole and at once; of several that try, one does.
+
+    Their data must differ (say who writes): an answer that was lost is known from what is there then.
 
     Returns:
         Whether it was written; False: there is one.
@@ -159,21 +185,21 @@ def create(url: str, data: bytes) -> bool:
         return _create_remote(fs, path, data)
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary, file = _locked_temporary(place)
-    with file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        try:
-            os.link(temporary, place)  # unlike opening exclusively, whole from the first moment, and on NFS, too
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            return _create_exclusively(path, data)
-        finally:
-            temporary.unlink(missing_ok=True)
+    temporary = temporary_name(place)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, place)  # unlike opening exclusively, whole from the first moment, and on NFS, too
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_exclusively(path, data)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(place.parent)
     return True
 
@@ -321,7 +347,7 @@ def remove_empty_folder(folder: str) -> None:
 
 
 def remove_stray(folder: str) -> int:
-    """Removes what killed writers left below a local folder; the files of live writers stay.
+    """Removes what killed writers left below a local folder; the files of live writers stay, on whichever machine.
 
     Returns:
         How many were removed.
@@ -330,15 +356,8 @@ def remove_stray(folder: str) -> int:
         return 0
     removed = 0
     for path in Path(filesystem(folder)[1]).rglob(f".*{_TEMPORARY}"):
-        removed += path.is_file() and _remove_if_unlocked(path)
+        with suppress(FileNotFoundError):
+            if path.is_file() and is_stray(path.name, path.stat().st_mtime):
+                path.unlink()
+                removed += 1
     return removed
-
-
-def _remove_if_unlocked(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-            return True
-    except (BlockingIOError, FileNotFoundError):
-        return False

@@ -129,6 +129,9 @@ class TrainConfig(_Settings):
     spotting_weight: float = Field(1.0, ge=0, description="Of keypoints, and of contrast in background and subject.")
     independence_weight: float = Field(1.0, ge=0, description="Of cross-covariance and HSIC between the features.")
     text_weight: float = Field(1.0, ge=0, description="Of agreement with what the prompts say.")
+    subject_contrast: Literal["supervised", "near-identity"] = Field(
+        "supervised", description="Contrast of subjects: Khosla et al.'s, or NearID's with hard negatives."
+    )
     experts: bool = Field(True, description="Whether there are a pose and a background expert.")
     project: bool = Field(True, description="Whether the experts' span is taken out of the subject feature.")
     layers: tuple[int, ...] | None = Field(

@@ -11,7 +11,7 @@ from spotdiff_model.evaluation.settings import EvaluateConfig, evaluate_config
 
 
 def main(**options: Any) -> None:
-    """Judges a subject encoder on rows that its training never saw: metrics.json, report.html, plots, its model card.
+    """Judges a subject encoder, ours or anybody's, or anybody's pictures: metrics.json, report.html, plots, model card.
 
     Leakage probes, retrieval with a hard gallery, dependence of the features, generated pictures; beside raw CLIP,
     closed-form erasure (LEACE) and, with --ablations, trainings that lack a part.
@@ -23,7 +23,8 @@ def main(**options: Any) -> None:
 
     result = evaluate(config, lambda text: typer.echo(f"... {text}", err=True))
     write_report(result, config.folder)
-    update_card(config.model, result)
+    if config.model:
+        update_card(config.model, result)
     typer.echo(f"{table_text(result)}\n\n{criteria_text(result)}\n\nreport: {config.folder / 'report.html'}")
 
 

@@ -93,6 +93,41 @@ def supervised_contrastive(features: Tensor, labels: Tensor, temperature: float 
     return per_picture[count > 0].mean() if bool((count > 0).any()) else features.sum() * 0
 
 
+def near_identity(
+    features: Tensor, subjects: Tensor, backgrounds: Tensor, temperature: float = 0.07, alpha: float = 0.5
+) -> Tensor:
+    """NearID's loss (arXiv 2604.01973): InfoNCE whose hard negatives stand on the anchor's own background.
+
+    Args:
+        features: ``[N, D]``, compared by cosine.
+        subjects, backgrounds: ``[N]`` integers. Positives are pictures of the anchor's subject before another
+            background (before any, where there is no other); hard negatives are other subjects before its own.
+        temperature: Of the softmax.
+        alpha: Weight of the second term, which wants hard negatives, being nearly alike, above random ones.
+
+    Returns:
+        Mean over the anchors that have a positive; 0 where none has.
+    """
+    unit = F.normalize(features.float(), dim=1)
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    same, here = subjects[:, None] == subjects, backgrounds[:, None] == backgrounds
+    views = same & ~here
+    positives = torch.where(views.any(dim=1, keepdim=True), views, same & ~itself)
+    logits = unit @ unit.T / temperature
+    others = torch.logsumexp(logits.masked_fill(same, -torch.inf), dim=1, keepdim=True)
+    against = F.softplus(others - logits)  # each positive against all other subjects
+    counted = positives & torch.isfinite(others)
+    identity = (against.masked_fill(~counted, 0).sum(dim=1) / counted.sum(dim=1).clamp(min=1))[counted.any(dim=1)]
+    hard, random = ~same & here, ~same & ~here
+    far = torch.logsumexp(logits.masked_fill(~random, -torch.inf), dim=1, keepdim=True)
+    counted = hard & torch.isfinite(far)
+    ranked = (F.softplus(far - logits).masked_fill(~counted, 0).sum(dim=1) / counted.sum(dim=1).clamp(min=1))[
+        counted.any(dim=1)
+    ]
+    nothing = features.sum() * 0
+    return (identity.mean() if len(identity) else nothing) + alpha * (ranked.mean() if len(ranked) else nothing)
+
+
 def cross_covariance(a: Tensor, b: Tensor) -> Tensor:
     """How much of ``a`` ``[N, D]`` and ``b`` ``[N, D']`` is linearly shared: mean squared cross-correlation.
 

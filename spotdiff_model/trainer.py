@@ -275,7 +275,11 @@ class Objective:
     ) -> Parts:
         everywhere = gather(torch.from_numpy(places).to(device)).cpu()
         labels = {name: values[everywhere].to(device) for name, values in self.labels.items()}
-        parts = {"subject": losses.supervised_contrastive(output.subject, labels["subject_id"])}
+        if self.config.subject_contrast == "near-identity":
+            contrast = losses.near_identity(output.subject, labels["subject_id"], labels["background_id"])
+        else:
+            contrast = losses.supervised_contrastive(output.subject, labels["subject_id"])
+        parts = {"subject": contrast}
         if not self.config.experts:
             return parts
         keypoints = gather(torch.from_numpy(self.features.keypoints[augmentations, places]).to(device))

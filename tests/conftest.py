@@ -24,6 +24,14 @@ def standins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models roots with small random-weight models of the profiles ``sd15`` and ``sdxl``, see ``hub_layout``."""
+    from hub_layout import write_hub
+
+    return {name: write_hub(tmp_path_factory.mktemp(name), name) for name in ("sd15", "sdxl")}
+
+
+@pytest.fixture(scope="session")
 def weights() -> Path:
     """The shipped weights of the miniature world's models."""
     folder = Path(pipeline.__file__).parent / "tiny" / "weights"

@@ -26,6 +26,20 @@ SCHEDULE = {
     "clip_sample": False,
     "steps_offset": 1,
 }
+OPEN_GATES = {
+    "min_pose_score": 0,
+    "min_mask_score": 0,
+    "min_mask_area": 0,
+    "max_mask_area": 1,
+    "min_main_component": 0,
+    "min_keypoints_in_mask": 0,
+    "min_clip_t_subject": -1,
+    "min_sibling_distance": 0,
+    "min_subject_kept": 0,
+    "min_clip_t_background": -1,
+    "min_image_std": 0,
+}
+"""Of a profile's ``[quality]``: everything with a person in it passes."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,6 @@ def write_standins(root: Path, shape: Shape = TINY, *, seed: int = 0) -> Path:
     import torch
     from diffusers import (
         ControlNetModel,
-        DDPMScheduler,
         StableDiffusionInpaintPipeline,
         StableDiffusionPipeline,
     )
@@ -63,26 +76,26 @@ def write_standins(root: Path, shape: Shape = TINY, *, seed: int = 0) -> Path:
 
     torch.manual_seed(seed)
     folder = root / OWNER
-    tokenizer = _tokenizer()
-    text = CLIPTextModel(_text_config(tokenizer, shape))
+    tokenizer = new_tokenizer()
+    text = CLIPTextModel(text_config(tokenizer, shape))
     common: dict[str, Any] = {
-        "vae": _vae(shape),
+        "vae": new_vae(shape),
         "text_encoder": text,
         "tokenizer": tokenizer,
-        "scheduler": DDPMScheduler(**SCHEDULE),
+        "scheduler": scheduler(),
         "safety_checker": None,
         "feature_extractor": None,
         "requires_safety_checker": False,
     }
-    unet = _unet(shape, 4)
+    unet = new_unet(shape, 4)
     StableDiffusionPipeline(unet=unet, **common).save_pretrained(folder / "diffusion")
-    StableDiffusionInpaintPipeline(unet=_unet(shape, 9), **common).save_pretrained(folder / "inpainting")
+    StableDiffusionInpaintPipeline(unet=new_unet(shape, 9), **common).save_pretrained(folder / "inpainting")
     control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=shape.control)
     for zero in (control.controlnet_mid_block, *control.controlnet_down_blocks):  # a fresh one does nothing at all
         torch.nn.init.normal_(zero.weight, std=0.1)
     torch.nn.init.normal_(control.controlnet_cond_embedding.conv_out.weight, std=0.1)
     control.save_pretrained(folder / "controlnet")
-    clip = _clip(tokenizer, shape)
+    clip = clip_model(tokenizer, shape)
     clip.save_pretrained(folder / "clip")
     tokenizer.save_pretrained(folder / "clip")
     CLIPImageProcessor(
@@ -112,14 +125,20 @@ def profile(root: Path, shape: Shape = TINY, **changes: Any) -> Profile:
     data["sources"]["size"] = shape.side
     data["subjects"] |= {"num_inference_steps": 2}
     data["backgrounds"] |= {"num_inference_steps": 2}
-    data["quality"] |= dict.fromkeys(data["quality"], 0) | {"max_mask_area": 1}
-    data["quality"] |= {"min_clip_t_subject": -1, "min_clip_t_background": -1}
+    data["quality"] = OPEN_GATES
     for section, values in changes.items():
-        data[section] |= values
+        data[section] = {**data[section], **values}
     return Profile.model_validate(data)
 
 
-def _vae(shape: Shape) -> Any:
+def scheduler() -> Any:
+    """What the UNets would have been trained with."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(**SCHEDULE)
+
+
+def new_vae(shape: Shape) -> Any:
     from diffusers import AutoencoderKL
 
     count = len(shape.vae)
@@ -138,7 +157,7 @@ def _vae(shape: Shape) -> Any:
     return vae
 
 
-def _unet(shape: Shape, channels: int) -> Any:
+def new_unet(shape: Shape, channels: int, **options: Any) -> Any:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -149,14 +168,12 @@ def _unet(shape: Shape, channels: int) -> Any:
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=shape.width,
-        attention_head_dim=4,
-        norm_num_groups=16,
+        **{"cross_attention_dim": shape.width, "attention_head_dim": 4, "norm_num_groups": 16, **options},
     )
 
 
-def _tokenizer() -> Any:
-    """A CLIP tokenizer with merges learned on the shipped banks' prompts."""
+def new_tokenizer(tokens: int = 48) -> Any:
+    """A CLIP tokenizer with merges learned on the shipped banks' prompts, for texts of so many tokens."""
     import json
 
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -179,10 +196,10 @@ def _tokenizer() -> Any:
     words = letters + [letter + "</w>" for letter in letters] + ["".join(pair) for pair in merges]
     words += ["<|startoftext|>", "<|endoftext|>"]
     vocab = {word: number for number, word in enumerate(dict.fromkeys(words))}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=48)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=tokens)
 
 
-def _text_config(tokenizer: Any, shape: Shape) -> Any:
+def text_config(tokenizer: Any, shape: Shape) -> Any:
     from transformers import CLIPTextConfig
 
     return CLIPTextConfig(
@@ -198,8 +215,8 @@ def _text_config(tokenizer: Any, shape: Shape) -> Any:
     )
 
 
-def _clip(tokenizer: Any, shape: Shape) -> Any:
-    from transformers import CLIPConfig, CLIPModel
+def clip_config(tokenizer: Any, shape: Shape) -> Any:
+    from transformers import CLIPConfig
 
     vision = {
         "hidden_size": shape.width,
@@ -209,5 +226,11 @@ def _clip(tokenizer: Any, shape: Shape) -> Any:
         "image_size": shape.side,
         "patch_size": 8,
     }
-    text = _text_config(tokenizer, shape).to_dict()
-    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=shape.width))
+    text = text_config(tokenizer, shape).to_dict()
+    return CLIPConfig(text_config=text, vision_config=vision, projection_dim=shape.width)
+
+
+def clip_model(tokenizer: Any, shape: Shape) -> Any:
+    from transformers import CLIPModel
+
+    return CLIPModel(clip_config(tokenizer, shape))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
@@ -15,11 +15,13 @@ from flows.cli.console import complain, err, set_up_logging
 from flows.cli.scheduled import run_scheduled
 from flows.cli.summary import show_summary
 from flows.engines.threads import ThreadEngine
+from flows.engines.workers import default_workers
 from flows.handover import Handover
+from flows.options import EngineName
 from flows.progress import tally_of
 from flows.report import write_build_report
 from flows.server import ServerError, reachable, running_server
-from pipeline.config import BuildConfig, UserError, default_workers
+from pipeline.config import BuildConfig, UserError
 from pipeline.failures import told
 from pipeline.manifest.finish import build_manifest, finish
 from pipeline.manifest.outcome import Outcome
@@ -29,12 +31,13 @@ from pipeline.runner.lock import refuse_second
 from pipeline.runner.preflight import check
 from pipeline.stages.base import Stage
 
-LIBRARIES = {
+LIBRARIES: Mapping[str, Sequence[str]] = {
     "diffusers": ("ControlNetModel", "StableDiffusionControlNetPipeline", "StableDiffusionInpaintPipeline"),
     "transformers": ("CLIPModel", "CLIPTokenizer", "CLIPImageProcessor"),
     "segment_anything": (),
     "controlnet_aux": (),
 }
+"""What the stages import when they load their models; most of a short build's start."""
 
 
 def run_build(
@@ -42,9 +45,19 @@ def run_build(
     workers: int | None,
     verbose: bool,
     stages: Sequence[Stage] | None = None,
+    *,
+    engine: EngineName = "local",
+    ray_address: str = "auto",
     report: bool = True,
 ) -> int:
-    """Runs a build; gives the exit code. ``stages``: see :func:`pipeline.runner.build.open_build`."""
+    """Runs a build; gives the exit code.
+
+    Args:
+        config: The build.
+        workers, engine, ray_address, report: See :func:`flows.build_dataset.build_dataset`.
+        verbose: Show Prefect's log and our own.
+        stages: See :func:`pipeline.runner.build.open_build`.
+    """
     set_up_logging(verbose)
     build = open_build(config, stages)
     found = build.scan()
@@ -53,7 +66,7 @@ def run_build(
         refuse_second(config.manifest)
         check(build, found)
         try:
-            _run_flow(Handover(build, report), workers, verbose)
+            _run_flow(Handover(build, report), workers, verbose, engine, ray_address)
         except KeyboardInterrupt:
             warn("Stopped. What was finished is kept: the same command goes on from here.")
             return INTERRUPTED
@@ -71,35 +84,40 @@ def _told(build: Build, outcome: Outcome, report: bool) -> int:
     return 0
 
 
-def _run_flow(work: Handover, workers: int | None, verbose: bool) -> None:
+def _run_flow(work: Handover, workers: int | None, verbose: bool, engine: EngineName, ray_address: str) -> None:
     """Runs the flow against the configured Prefect server, or one of our own; goes on without where it is gone."""
     build = work.build
     os.environ.setdefault("OMP_NUM_THREADS", str(build.profile.torch_threads))
     if not verbose:  # what goes wrong is told by this command, in one line
         for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
             os.environ.setdefault(name, "CRITICAL")
-    workers = workers or default_workers(build.profile.torch_threads)
     tally = tally_of(build)
     with ExitStack() as stack:
         with err.status("Starting Prefect and loading libraries ..."):
-            alive = _server(stack)
+            alive = _server(stack, LIBRARIES if engine == "local" else {})
             from flows.cli.display import display
 
         stack.enter_context(stopping_softly())
         stack.enter_context(events.listening(tally))
         stack.enter_context(display(tally, build.config.manifest))
         if alive:
-            run_scheduled(work, workers, alive)
+            run_scheduled(work, workers, alive, engine=engine, ray_address=ray_address)
         if work.take():
+            if engine == "ray":
+                raise UserError("--engine ray: Prefect hands Ray its tasks, and its server is gone; try again")
             if alive:
                 warn("Prefect's server is gone: the build goes on without it")
-            build_manifest(build, ThreadEngine(workers))
+            build_manifest(build, ThreadEngine(workers or default_workers(build.profile.torch_threads)))
         elif alive and not alive():
             warn("Prefect's server is gone; the build was finished without it")
 
 
-def _server(stack: ExitStack) -> Callable[[], bool] | None:
+def _server(stack: ExitStack, libraries: Mapping[str, Sequence[str]]) -> Callable[[], bool] | None:
     """Sees to a Prefect server; gives what tells whether it is still there, None where our own does not start.
+
+    Args:
+        stack: Ends it.
+        libraries: What to import while it boots; see :data:`LIBRARIES`.
 
     Raises:
         UserError: The configured one does not answer.
@@ -114,7 +132,7 @@ def _server(stack: ExitStack) -> Callable[[], bool] | None:
         return partial(reachable, url)
     try:
         server = stack.enter_context(running_server(settings.home / "spotdiff-server.log"))
-        _import_libraries()  # while the server boots
+        _import(libraries)  # while the server boots
         server.wait()
     except (ServerError, OSError) as error:
         warn(f"{told(error) or error}: the build does without Prefect")
@@ -125,9 +143,8 @@ def _server(stack: ExitStack) -> Callable[[], bool] | None:
     return lambda: server.alive
 
 
-def _import_libraries() -> None:
-    """What the stages import when they load their models; most of a short build's start."""
-    for library, names in LIBRARIES.items():
+def _import(libraries: Mapping[str, Sequence[str]]) -> None:
+    for library, names in libraries.items():
         module = importlib.import_module(library)
         for name in names:
             getattr(module, name)  # these libraries import their parts when they are asked for

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flows.cli import FLOW_THREAD
 from flows.handover import Handover
@@ -20,7 +21,7 @@ LINGER_SECONDS = 60.0
 """For Prefect's bookkeeping once the work is done."""
 
 
-def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> None:
+def run_scheduled(work: Handover, workers: int | None, alive: Callable[[], bool], **scheduling: Any) -> None:
     """Runs the flow ``build-dataset`` in a thread until the work is over.
 
     A flow whose server is gone would go on trying to reach it for minutes: its thread is left behind.
@@ -29,6 +30,7 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
         work: What the flow is to do. It stays to be taken where Prefect's server went away before the flow began.
         workers: Shards worked on side by side.
         alive: Whether the server is still there.
+        scheduling: ``engine`` and ``ray_address``, see :func:`flows.build_dataset.build_dataset`.
 
     Raises:
         UserError: Prefect's server refuses to run a flow.
@@ -45,7 +47,8 @@ def run_scheduled(work: Handover, workers: int, alive: Callable[[], bool]) -> No
     def run() -> None:
         try:
             with handed(work):
-                build_dataset(**work.build.config.model_dump(mode="json"), workers=workers, report=work.report)
+                config = work.build.config.model_dump(mode="json")
+                build_dataset(**config, workers=workers, report=work.report, **scheduling)
         except BuildFailed:
             pass  # the command judges for itself
         except BaseException as error:

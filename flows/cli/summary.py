@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.console import out
+from flows.cli.scheduler_news import runs_of
 from pipeline.manifest.finish import finish, written
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner.build import Build, last_config, open_build
@@ -48,7 +49,13 @@ def counts_table(counts: Counts, reasons: Counts) -> Table:
 
 
 def show_status(manifest: str, work: str, watch: bool = False) -> None:
-    """How far the build of a manifest is, from its files alone; with ``watch`` again and again until it is done."""
+    """How far the build of a manifest is, from its files; and its runs, where a Prefect server is configured.
+
+    Args:
+        manifest: The manifest.
+        work: The folder of the build's intermediate results.
+        watch: Look again and again until the build is done.
+    """
     build = open_build(last_config(manifest, work))
     found = watched(build) if watch else build.scan()
     out.print(_stages(build, found))
@@ -61,6 +68,8 @@ def show_status(manifest: str, work: str, watch: bool = False) -> None:
         out.print(f"{manifest}: {outcome.rows} variations, digest {outcome.digest}", style="bold green")
         if outcome.problem:
             out.print(outcome.problem, style="bold red", markup=False)
+    for line in runs_of(build.config):
+        out.print(line, style="yellow", markup=False)
 
 
 def watched(build: Build) -> Fragments:

@@ -60,3 +60,29 @@ def paste(subject: np.ndarray, background: np.ndarray, weight: np.ndarray) -> np
     """
     mixed = background + weight * (subject.astype(np.float32) - background)
     return np.rint(mixed).astype(np.uint8)
+
+
+def seam_step(subject: np.ndarray, background: np.ndarray, weight: np.ndarray) -> float:
+    """How far the two pictures differ where one passes into the other: what an eye sees of the seam.
+
+    A model that was told to keep the subject paints it again; where that differs from the subject's own pixels along
+    the edge, pasting those leaves a step.
+
+    Args:
+        subject: ``[H, W, 3]`` uint8.
+        background: ``[H, W, 3]`` uint8, as painted, before pasting.
+        weight: ``[H, W, 1]`` of :func:`seam`.
+
+    Returns:
+        Mean absolute difference of the grey values (0..1) along the edge of the pasted area, inside of it; 0 where
+        there is no edge.
+    """
+    import cv2
+
+    there = (weight[..., 0] > 0).astype(np.uint8)
+    inner = cv2.erode(there, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    band = (there > 0) & ((inner == 0) | (weight[..., 0] < 1))
+    if not band.any():
+        return 0.0
+    grey = np.array([0.299, 0.587, 0.114], np.float32)
+    return float(np.abs((subject[band].astype(np.float32) - background[band]) @ grey).mean() / 255)

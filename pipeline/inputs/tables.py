@@ -83,6 +83,7 @@ def read_parquet(url: str, what: str, key: Sequence[str], others: Sequence[str])
                 raise UserError(f"{what}: {url}: no column {key[0]!r} (columns: {', '.join(present)[:200]})")
             wanted = [column, *(name for name in others if name in present)]
             table = parquet.read(columns=wanted, use_threads=False)
+            table.validate(full=True)  # text may be none
     except (pa.ArrowException, OSError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{what}: {url}: cannot be read as a table: {said}") from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import IO
 
-import pyarrow.parquet as pq
+from pipeline.arrow import open_parquet
 
 BLANK = "0" * 64
 """Stands in the footer until the file is complete."""
@@ -35,7 +35,7 @@ def fits(file: IO[bytes], checksum: str) -> bool:
 
 def _tail(file: IO[bytes]) -> tuple[int, bytes]:
     """Where the last page ends, and all that follows."""
-    metadata = pq.read_metadata(file)
+    metadata = open_parquet(file).metadata
     end = 4
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)

@@ -23,8 +23,9 @@ from pipeline.manifest.schema import FORMAT, OPTIONAL, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.where import condition, fitting
 from pipeline.manifest.write import MAX_PART_BYTES
 
-_OF_THE_FILE = frozenset({"generation", "checksum", "part", "rows", "digest", "total", "rejected"})
-_ORDER = ("source_id", "subject_id", "background_id")
+OF_THE_FILE = frozenset({"generation", "checksum", "part", "rows", "digest", "total", "rejected"})
+"""What a footer says of the file that it is in, not of how the rows were made."""
+ORDER = ("source_id", "subject_id", "background_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
     manifest = Manifest(path)
     if store.filesystem(manifest.path)[1] == store.filesystem(out)[1]:
         raise UserError(f"--out {out}: is the manifest itself; name another file")
-    _check_columns(manifest)
+    check_columns(manifest)
     origin = manifest if "format" in manifest.footer or parent is None else Manifest(parent)
     writer = PartsWriter(out, _footer(manifest, origin, choice), MAX_PART_BYTES)
     rejected = RejectedWriter(out, writer.generation)
@@ -74,7 +75,7 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
                 writer.add(row)
         if not writer.count:
             raise UserError(f"manifest {path}: none of its {manifest.rows} rows fits; nothing was written")
-        for row in _misses(origin):
+        for row in misses_of(origin):
             rejected.add_values(row)
         writer.close({"rejected": rejected.close()})
     except BaseException:
@@ -84,7 +85,7 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
     return Manifest(out)
 
 
-def _check_columns(manifest: Manifest) -> None:
+def check_columns(manifest: Manifest) -> None:
     here = manifest.columns
     missing = [name for name in SCHEMA.names if name not in here and name not in OPTIONAL]
     if missing:
@@ -93,7 +94,7 @@ def _check_columns(manifest: Manifest) -> None:
 
 def _footer(manifest: Manifest, origin: Manifest, choice: Choice) -> dict[str, Any]:
     """All that is known of how the rows were made, and how they were chosen."""
-    known = {name: value for name, value in origin.footer.items() if name not in _OF_THE_FILE}
+    known = {name: value for name, value in origin.footer.items() if name not in OF_THE_FILE}
     if "format" not in known:  # the provenance is lost
         known = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "code_version": code_version()}
     filtered: dict[str, Any] = {name: value for name, value in asdict(choice).items() if value is not None}
@@ -109,20 +110,20 @@ def _chosen(manifest: Manifest, choice: Choice) -> Iterator[pa.RecordBatch]:
     drawn = _sample(manifest, wanted, choice) if choice.sample is not None else None
     last: tuple[str, ...] = ()
     for batch in manifest.batches():
-        rows = fitting(_complete(manifest, batch), wanted)
+        rows = fitting(complete(manifest, batch), wanted)
         if drawn is not None:
             rows = rows.filter(pc.is_in(rows.column("variation_id"), pa.array(sorted(drawn), pa.string())))
-        for key in zip(*(rows.column(name).to_pylist() for name in _ORDER), strict=True):
+        for key in zip(*(rows.column(name).to_pylist() for name in ORDER), strict=True):
             if None in key or key <= last:
                 raise UserError(
                     f"manifest {manifest.path}: row {'/'.join(map(str, key))} is there twice or out of order; "
-                    f"sort the rows by {', '.join(_ORDER)}"
+                    f"sort the rows by {', '.join(ORDER)}"
                 )
             last = key
         yield rows
 
 
-def _complete(manifest: Manifest, batch: pa.RecordBatch) -> pa.RecordBatch:
+def complete(manifest: Manifest, batch: pa.RecordBatch) -> pa.RecordBatch:
     """All columns of the schema, in order and of its types; an optional one that is not there is empty."""
     here = set(batch.schema.names)
     columns = [
@@ -147,7 +148,7 @@ def _sample(manifest: Manifest, wanted: pc.Expression | None, choice: Choice) ->
     return set(heapq.nsmallest(choice.sample, names, key=lambda name: ids.digest(["sample", choice.seed, name])))
 
 
-def _misses(origin: Manifest) -> Iterator[dict[str, Any]]:
+def misses_of(origin: Manifest) -> Iterator[dict[str, Any]]:
     """What did not get into the manifest that the rows are from, where that is known."""
     if not store.exists(origin.rejected_path):
         return

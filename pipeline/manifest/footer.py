@@ -12,6 +12,8 @@ from typing import Any
 from pipeline import ids
 from pipeline.config import BuildConfig, Profile
 from pipeline.manifest.schema import FORMAT
+from pipeline.models.device import device_name
+from pipeline.models.memory import halved
 
 _LIBRARIES = (
     "torch", "diffusers", "transformers", "segment-anything", "controlnet-aux",
@@ -30,8 +32,7 @@ def describe(profile: Profile, config: BuildConfig, fingerprints: Mapping[str, s
     prints = dict(fingerprints or {})
     models = [
         {"role": role, **model, "fingerprint": prints.get(role)}
-        for role, model in profile.models.model_dump().items()
-        if model is not None
+        for role, model in ((role, ref.model_dump(mode="json")) for role, ref in profile.models.roles())
     ]
     asked = {name: getattr(config, name) for name in ("seed", "subjects", "backgrounds", "limit")}
     return {
@@ -44,6 +45,8 @@ def describe(profile: Profile, config: BuildConfig, fingerprints: Mapping[str, s
         "config": config.model_dump(mode="json"),
         "models": models,
         "scheduler": profile.scheduler.model_dump(mode="json"),
+        "schedulers": {name: one.model_dump(mode="json") for name, one in profile.schedulers.items()},
+        "digest_scope": _digest_scope(profile),
         "num_inference_steps": {
             "subjects": profile.subjects.num_inference_steps,
             "backgrounds": profile.backgrounds.num_inference_steps,
@@ -53,6 +56,21 @@ def describe(profile: Profile, config: BuildConfig, fingerprints: Mapping[str, s
             "backgrounds": profile.backgrounds.guidance_scale,
         },
         "versions": {name: version for name in _LIBRARIES if (version := _version(name))},
+    }
+
+
+def _digest_scope(profile: Profile) -> dict[str, Any]:
+    """Where the same digest is to be expected, as far as this process knows where the pictures were made.
+
+    A picture's last bits depend on the shape of its batch, on a GPU also on the card and its kernels; so a build whose
+    batches were halved for want of memory may differ in them.
+    """
+    return {
+        "device": device_name(),
+        "torch_threads": profile.torch_threads,
+        "batch_sizes": {"subjects": profile.subjects.batch_size, "backgrounds": profile.backgrounds.batch_size},
+        "halved": halved(),
+        "holds_for": "the same versions, device, threads and batch sizes; none of `halved`, or the same ones",
     }
 
 

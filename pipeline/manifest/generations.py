@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import store
+from pipeline.arrow import open_parquet
 from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.places import SUFFIX, beside, old_rejected_path, part_of, rejected_lists
 from pipeline.manifest.schema import FOOTER
 from pipeline.manifest.staged import strays
+from pipeline.object_store import StoreUnavailable
 
 _TRIES = 20
 """How often it is looked again when files vanish between being listed and being opened."""
@@ -129,19 +131,22 @@ def rejected_of(path: str, footers: list[dict[str, Any]]) -> str:
 
 def read_generation(paths: list[str]) -> Generation:
     """The generation that these files are."""
-    read = [_metadata(path) for path in paths]
-    footers = [footer_of(metadata) for metadata in read]
-    name = footers[-1].get("generation")
-    return Generation(name if isinstance(name, str) else "", paths, footers, [part.num_rows for part in read])
+    read = [_told(path) for path in paths]
+    name = read[-1][0].get("generation")
+    footers, rows = [footer for footer, _ in read], [rows for _, rows in read]
+    return Generation(name if isinstance(name, str) else "", paths, footers, rows)
 
 
-def _metadata(path: str) -> pq.FileMetaData:
+def _told(path: str) -> tuple[dict[str, Any], int]:
+    """A file's footer and number of rows; the rest of its metadata is large, and not kept."""
     try:
-        with store.open_input(path) as file:
-            return pq.read_metadata(file)
-    except FileNotFoundError:
+        with store.open_input(path) as file, open_parquet(file) as parquet:
+            return footer_of(parquet.metadata), parquet.metadata.num_rows
+    except StoreUnavailable:
         raise
     except (pa.ArrowException, OSError) as error:
+        if store.vanished(error):
+            raise FileNotFoundError(path) from error
         raise UserError(f"manifest {path}: not a readable Parquet file: {error}") from error
 
 

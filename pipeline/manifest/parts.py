@@ -19,9 +19,14 @@ from pipeline.manifest.places import next_generation, part_path
 from pipeline.manifest.schema import FOOTER, PICTURES, ROW_GROUP, SCHEMA
 from pipeline.manifest.staged import Staged
 
+MAX_PART_ROWS = 20_000
+"""What Parquet keeps in memory of a file until it is complete, and to read it, grows with its rows: .8 kB a row."""
+_WITH_STATISTICS = [name for name in SCHEMA.names if name not in (*PICTURES, "keypoints")]
+"""Nobody asks for the least picture, and pieces of pictures would make up most of the footer."""
+
 
 class PartsWriter:
-    """Takes rows one by one; memory stays at one row group.
+    """Takes rows one by one; memory stays at one row group and what Parquet knows of one part.
 
     Parts are finished out of sight and put in their places at the end, the last one last. It says of itself that it is
     the last, and what the whole holds. All carry the name of this writing, its *generation*, so a reader takes the old
@@ -53,7 +58,7 @@ class PartsWriter:
 
     def add(self, row: Mapping[str, Any]) -> None:
         size = sum(len(row[name]["bytes"]) for name in PICTURES)
-        if self._bytes and self._bytes + size > self.max_bytes:
+        if self._part_rows and (self._bytes + size > self.max_bytes or self._part_rows == MAX_PART_ROWS):
             self._close_part({})
             self._open_part()
         self._group.append(row)
@@ -88,7 +93,12 @@ class PartsWriter:
     def _open_part(self) -> None:
         self._staged.append(Staged(self.path))
         self._writer = pq.ParquetWriter(
-            self._staged[-1].file, SCHEMA, compression="zstd", write_page_index=True, write_page_checksum=True
+            self._staged[-1].file,
+            SCHEMA,
+            compression="zstd",
+            write_page_index=True,
+            write_page_checksum=True,
+            write_statistics=_WITH_STATISTICS,
         )
         self._bytes = self._part_rows = 0
         self._part_digest = RowsDigest()

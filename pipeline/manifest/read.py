@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -95,6 +94,6 @@ class Manifest:
                     raise UserError(replaced)
                 yield parquet
         except OSError as error:
-            if error.errno == errno.EBUSY:  # how s3fs says that the object is another one by now
+            if store.vanished(error):
                 raise UserError(replaced) from error
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -38,7 +37,6 @@ class Staged:
         if self._local:
             hidden.parent.mkdir(parents=True, exist_ok=True)
             self.file: IO[bytes] = open(hidden, "x+b")  # noqa: SIM115  (lives as long as this object)
-            fcntl.flock(self.file, fcntl.LOCK_EX)  # tells sweepers that its writer lives
         else:
             self.file = tempfile.TemporaryFile()  # noqa: SIM115
 
@@ -58,7 +56,7 @@ class Staged:
         _, path = store.filesystem(url)
         if self._local:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self._name, path)  # still locked: nobody takes it for stray in between
+            os.replace(self._name, path)
             store.sync_folder(Path(path).parent)
             self.file.close()
         else:
@@ -73,27 +71,18 @@ class Staged:
 
 
 def strays(url: str) -> Iterator[str]:
-    """Hidden files beside ``url`` that were to become it, and that no living writer of this machine holds.
+    """Hidden files beside ``url`` that were to become it, and that no living writer holds.
 
-    In an object store nothing tells who is alive: there, one writer at a time is taken for granted.
+    In an object store the manifest's lock sees to it that there is no other writer.
     """
     fs, path = store.filesystem(url)
     folder, name = folder_of(path), name_of(path)
     try:
-        entries = fs.ls(folder, detail=False)
+        entries = fs.ls(folder, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        hidden = name_of(str(entry))
-        ours = hidden.startswith(f".{name[:150]}.") and hidden.endswith(_TEMPORARY)
-        if ours and (not store.is_local(url) or _abandoned(str(entry))):
+        hidden = name_of(str(entry["name"]))
+        ours = hidden.startswith(f".{name[:120]}.") and hidden.endswith(_TEMPORARY)
+        if ours and (not store.is_local(url) or store.is_stray(hidden, entry["mtime"])):
             yield store.join(folder_of(url), hidden)
-
-
-def _abandoned(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except OSError:
-        return False

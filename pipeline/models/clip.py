@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.models.device import device, dtype_of, quieten
+from pipeline.models.loading import loading
+from pipeline.models.memory import in_fitting_batches
 from pipeline.models.resident import LRUCache, shared_instance
 from pipeline.models.resolve import Model
 
@@ -31,7 +33,11 @@ class Clip:
     _tokenizing: threading.Lock = field(default_factory=threading.Lock)
 
     def image_features(self, images: np.ndarray) -> np.ndarray:
-        """Unit vectors ``[B, D]`` float32 of pictures ``[B, H, W, 3]`` uint8, in one batch."""
+        """Unit vectors ``[B, D]`` float32 of pictures ``[B, H, W, 3]`` uint8, in one batch if it fits."""
+        parts = in_fitting_batches(f"CLIP {self.model.name_or_path}", images, max(1, len(images)), self._features)
+        return np.concatenate([features for _, features in parts])
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
         import torch
 
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -65,9 +71,13 @@ def _load(model: Model) -> Clip:
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
     quieten()
-    folder = model.network_dir()
-    network = CLIPModel.from_pretrained(folder, dtype=dtype_of(model.ref)).to(device()).eval().requires_grad_(False)
-    return Clip(network, CLIPImageProcessor.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
+    with loading(model):
+        folder = model.network_dir()
+        network = CLIPModel.from_pretrained(
+            folder, dtype=dtype_of(model.ref), variant=model.ref.variant, use_safetensors=True
+        )
+        network = network.to(device()).eval().requires_grad_(False)
+        return Clip(network, CLIPImageProcessor.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder))
 
 
 def _unit(features: torch.Tensor) -> np.ndarray:

@@ -45,13 +45,21 @@ class Model:
 
     def identity(self) -> dict[str, Any]:
         """What the results made with the model depend on; JSON-able. For a stage's settings."""
-        return {
+        found = {
             **self.ref.model_dump(include={"repo", "subfolder", "variant", "dtype", "checkpoint", "kind"}),
             "fingerprint": self.fingerprint(),
         }
+        return {**found, "detector": self.detector.identity()} if self.detector else found
+
+    @property
+    def detector(self) -> Model | None:
+        """The network that finds people for this one."""
+        return Model(self.ref.detector, self.root) if self.ref.detector else None
 
     def fingerprint(self) -> str:
         """The revision for the hub, sha256 of the content (64 hex) for a shipped folder or a stand-in.
+
+        A single file whose sha256 the profile states needs no revision.
 
         Raises:
             UserError: The folder is missing, or a hub repo has no revision.
@@ -59,9 +67,14 @@ class Model:
         local = self.local()
         if local:
             return _content(local)
-        if not self.ref.revision:
-            raise UserError(f"model {self.ref.repo}: no revision; pin the repo's commit in the profile")
-        return self.ref.revision
+        pinned = self.ref.files.get(self.ref.checkpoint or "")
+        known = self.ref.revision or (pinned.sha256 if pinned else None)
+        if not known:
+            raise UserError(
+                f"model {self.ref.repo}: no revision; pin the repo's commit in the profile (`spotdiff models lock` "
+                "finds it), or put the model below --models-root"
+            )
+        return known
 
     def folder(self, *patterns: str) -> Path:
         """The folder with the model's files (``subfolder`` included).
@@ -93,11 +106,11 @@ class Model:
 
     def network_dir(self) -> Path:
         """The folder of a single network: its weights (of the variant), configuration and vocabulary."""
-        return self.folder("*.json", "*.txt", self._weights)
+        return self.folder(*self.network_patterns)
 
     def pipeline_dir(self) -> Path:
         """The folder of a diffusers pipeline, a subfolder per network; other formats of the same weights stay away."""
-        return self.folder("model_index.json", "*/*.json", "*/*.txt", f"*/{self._weights}")
+        return self.folder(*self.pipeline_patterns)
 
     def file(self) -> Path:
         """The single file named by ``checkpoint``."""
@@ -106,6 +119,16 @@ class Model:
         if not path.is_file():
             raise UserError(f"model {self.ref.repo}: no file {self.ref.checkpoint} in {path.parent}")
         return path
+
+    @property
+    def network_patterns(self) -> tuple[str, ...]:
+        """The files of :meth:`network_dir`, below the subfolder."""
+        return "*.json", "*.txt", self._weights
+
+    @property
+    def pipeline_patterns(self) -> tuple[str, ...]:
+        """The files of :meth:`pipeline_dir`."""
+        return "model_index.json", "*/*.json", "*/*.txt", f"*/{self._weights}"
 
     @property
     def _weights(self) -> str:
@@ -126,8 +149,12 @@ class Model:
             raise UserError(f"--models-root {self.root}: no such folder")
         if self.ref.repo.startswith(_FETCHED):
             return self._fetched(self.ref.repo.removeprefix(_FETCHED))
-        stand_in = Path(self.root) / self.ref.repo / subfolder if self.root else None
-        return stand_in if stand_in and stand_in.is_dir() else None
+        roots = [Path(self.root)] if self.root else []
+        if self.ref.url:  # not from the hub, so not in its cache
+            roots.append(models_folder())
+        return next(
+            (root / self.ref.repo / subfolder for root in roots if (root / self.ref.repo / subfolder).is_dir()), None
+        )
 
     def _fetched(self, name: str) -> Path:
         roots = [Path(self.root), models_folder()] if self.root else [models_folder()]

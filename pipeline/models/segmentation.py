@@ -1,20 +1,36 @@
-"""Segment Anything: where a posed figure is, by a ``SamPredictor`` per thread around one resident ``Sam``."""
+"""Where a posed figure is, by the profile's segmenter. Each kind is a module of :mod:`pipeline.models.segmenters`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.config import MaskSettings, UserError
 from pipeline.imaging.components import clean_mask
 from pipeline.imaging.keypoints import box_of
-from pipeline.models.device import device
-from pipeline.models.resident import per_thread, shared_instance
+from pipeline.models.memory import in_fitting_batches
 from pipeline.models.resolve import Model
 
-if TYPE_CHECKING:
-    from segment_anything import SamPredictor
+_KINDS = {
+    **dict.fromkeys(("tiny", "default", "vit_h", "vit_l", "vit_b"), "segment_anything"),
+    "sam2": "sam2",
+}
+"""By the ``kind`` of a profile's model, the module that runs it."""
+
+
+class Prompt(NamedTuple):
+    """What a segmenter is told of one picture, in pixels.
+
+    Attributes:
+        points: ``[N, 2]``, all on the figure.
+        box: ``[x0, y0, x1, y1]`` around it.
+    """
+
+    points: np.ndarray
+    box: np.ndarray
 
 
 class Segmentation(NamedTuple):
@@ -22,7 +38,7 @@ class Segmentation(NamedTuple):
 
     Attributes:
         mask: bool ``[H, W]``.
-        score: SAM's predicted IoU, 0..1.
+        score: The segmenter's predicted IoU, 0..1.
     """
 
     mask: np.ndarray
@@ -30,29 +46,45 @@ class Segmentation(NamedTuple):
 
 
 def segment(model: Model, image: np.ndarray, pose: np.ndarray, settings: MaskSettings) -> Segmentation:
-    """The figure of a pose: SAM prompted with the keypoints and a box around them; the best of its three masks.
+    """The figure of a pose, see :func:`segment_all`."""
+    return segment_all(model, [image], [pose], settings)[0]
+
+
+def segment_all(
+    model: Model, images: Sequence[np.ndarray], poses: Sequence[np.ndarray], settings: MaskSettings
+) -> list[Segmentation]:
+    """Figures of poses: the segmenter prompted with the keypoints and a box around them; the best of its masks.
 
     Args:
-        model: The SAM.
-        image: ``[H, W, 3]`` uint8 RGB.
-        pose: ``[18, 3]``: x, y in 0..1, confidence; at least one keypoint must be there.
+        model: The segmenter; its ``batch_size`` says how many pictures it is handed at once.
+        images: ``[H, W, 3]`` uint8 RGB, all of one size.
+        poses: ``[18, 3]`` each: x, y in 0..1, confidence; at least one keypoint must be there.
         settings: Of the box and of the cleaning.
-    """
-    import torch
 
-    points = pose[pose[:, 2] > 0, :2] * image.shape[1::-1]
-    sam = predictor(model)
-    with torch.inference_mode():
-        sam.set_image(image)
-        masks, scores, _ = sam.predict(
-            point_coords=points,
-            point_labels=np.ones(len(points), int),
-            box=_prompt_box(pose, settings.box_margin) * np.tile(image.shape[1::-1], 2),
-            multimask_output=True,
+    Raises:
+        UserError: The kind is unknown, or the model cannot be loaded or does not fit.
+    """
+    kind = model.ref.kind
+    if kind not in _KINDS:
+        raise UserError(f"model {model.ref.repo}: kind {kind!r} is none of {', '.join(_KINDS)}")
+    module = import_module(f"pipeline.models.segmenters.{_KINDS[kind]}")
+    asked = [(image, _prompt(image, pose, settings.box_margin)) for image, pose in zip(images, poses, strict=True)]
+    batches = in_fitting_batches(
+        f"segmenter {model.ref.repo}", asked, model.ref.batch_size, lambda b: module.run(model, b)
+    )
+    found = [one for _, of_batch in batches for one in of_batch]
+    return [
+        Segmentation(
+            clean_mask(masks[scores.argmax()], settings.max_hole, settings.max_island),
+            float(np.clip(scores.max(), 0, 1)),  # it is regressed, and may go a little beyond
         )
-    best = int(scores.argmax())
-    mask = clean_mask(masks[best], settings.max_hole, settings.max_island)
-    return Segmentation(mask, float(np.clip(scores[best], 0, 1)))  # SAM regresses it, and may go a little beyond
+        for masks, scores in found
+    ]
+
+
+def _prompt(image: np.ndarray, pose: np.ndarray, margin: float) -> Prompt:
+    size = image.shape[1::-1]
+    return Prompt(pose[pose[:, 2] > 0, :2] * size, _prompt_box(pose, margin) * np.tile(size, 2))
 
 
 def _prompt_box(pose: np.ndarray, share: float) -> np.ndarray:
@@ -60,31 +92,3 @@ def _prompt_box(pose: np.ndarray, share: float) -> np.ndarray:
     box = box_of(pose)
     margin = share * max(box[2] - box[0], box[3] - box[1])
     return np.clip(box + np.array([-margin, -margin, margin, margin]), 0, 1)
-
-
-def predictor(model: Model) -> SamPredictor:
-    """This thread's predictor (it remembers the picture that it was given)."""
-    from segment_anything import SamPredictor
-
-    sam = shared_instance(("sam", model), lambda: _load(model))
-    return per_thread(("sam", model), lambda: SamPredictor(sam))
-
-
-def _load(model: Model) -> Any:
-    if model.ref.dtype != "float32":
-        raise UserError(f'model {model.ref.repo}: segment-anything runs in float32 only; set dtype = "float32"')
-    if model.ref.kind == "tiny":
-        from pipeline.tiny.sam import build_sam
-
-        sam = build_sam(model.network_dir())
-    else:
-        import torch
-        from segment_anything import sam_model_registry
-
-        if model.ref.kind not in sam_model_registry:
-            kinds = ", ".join(("tiny", *sam_model_registry))
-            raise UserError(f"model {model.ref.repo}: kind {model.ref.kind!r} is none of {kinds}")
-        sam = sam_model_registry[model.ref.kind]()
-        # The registry's own loading unpickles whatever the file says.
-        sam.load_state_dict(torch.load(model.file(), map_location="cpu", weights_only=True))
-    return sam.to(device()).eval().requires_grad_(False)

@@ -21,7 +21,7 @@ from pipeline.runner.duplicates import Duplicates, find_duplicates
 from pipeline.runner.engine import Chain, Engine, in_turn
 from pipeline.runner.fragments import Fragments
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger, shared_ledger
-from pipeline.runner.plan import Shard, shards
+from pipeline.runner.plan import Part, Shard, shards
 from pipeline.runner.task import StageTask
 from pipeline.stages.base import Stage
 from pipeline.stages.recipe import recipe
@@ -56,7 +56,8 @@ class Build:
         """One a stage, in order."""
         reads: list[type[Row]] = [Listed, *(stage.row for stage in self.stages)]
         root, retry = self.ledger.root, self.config.retry
-        return [StageTask(stage, kind, root, retry) for stage, kind in zip(self.stages, reads, strict=False)]
+        gpus = [0.0, *(self.profile.gpus for _ in self.stages)]  # the first stage only opens files
+        return [StageTask(*of, root, retry, gpu) for *of, gpu in zip(self.stages, reads, gpus, strict=False)]
 
     def run(self, engine: Engine = in_turn) -> Fragments:
         """Does what is missing; running again goes on where an earlier run was stopped.
@@ -64,6 +65,10 @@ class Build:
         A fragment that proves damaged when it is read is made again, and whatever hangs on it.
         """
         return self.mending(lambda: self._run(engine))
+
+    def run_part(self, part: Part, engine: Engine = in_turn) -> None:
+        """Does one part's share of what is missing, beside other parts or alone; see :meth:`run`."""
+        self.mending(lambda: self._run_part(part, engine))
 
     def mending(self, work: Callable[[], T]) -> T:
         """Does work that reads fragments, and does it again without those that prove damaged.
@@ -83,8 +88,7 @@ class Build:
 
     def _run(self, engine: Engine) -> Fragments:
         store.remove_stray(self.ledger.root)
-        told = self.config.model_dump_json(indent=1, exclude={"retry"})
-        store.write_bytes(store.join(self.ledger.root, CONFIG), told.encode())
+        self._note_config()
         first, *rest = self.tasks
         opened = [chain[0] for chain in engine(self.shards, [first])]
         duplicates = self._duplicates(opened)
@@ -92,6 +96,21 @@ class Build:
         whole = [[head, *tail] for head, tail in zip(opened, chains, strict=True)]
         self.ledger.write_index(fragment for chain in whole for fragment in chain)
         return Fragments(chains=whole, duplicates=duplicates)
+
+    def _run_part(self, part: Part, engine: Engine) -> None:
+        self._note_config()
+        first, *rest = self.tasks
+        mine = part.of(self.shards)
+        # The check looks at all sources, and parts do not wait for each other: what no other part has opened so far
+        # is opened here, from the end, where the others come last.
+        order = mine + [shard for shard in reversed(self.shards) if shard not in mine]
+        chains = dict(zip((shard.name for shard in order), engine(order, [first]), strict=True))
+        opened = [chains[shard.name][0] for shard in self.shards]
+        engine(part.of(self._behind(opened, self._duplicates(opened))), rest)
+
+    def _note_config(self) -> None:
+        told = self.config.model_dump_json(indent=1, exclude={"retry"})
+        store.write_bytes(store.join(self.ledger.root, CONFIG), told.encode())
 
     def scan(self) -> Fragments:
         """What is there, read from the ledger: computes and writes nothing, needs no model."""
@@ -156,8 +175,8 @@ def open_build(config: BuildConfig, stages: Sequence[Stage] | None = None) -> Bu
     fingerprints: dict[str, str] = {}
     if stages is None:
         stages = recipe(profile, config)
-        unused = {"extractor"} if config.poses else set()  # may then be missing on this machine
-        refs = {role: ref for role, ref in profile.models if ref is not None and role not in unused}
+        unused = "extractor" if config.poses else "-"  # may then be missing on this machine
+        refs = {role: ref for role, ref in profile.models.roles() if not role.startswith(unused)}
         fingerprints = {role: Model(ref, config.models_root).fingerprint() for role, ref in refs.items()}
     return Build(
         config=config,

@@ -23,7 +23,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from pipeline import ids, store
-from pipeline.arrow import from_table, schema_of, to_table, told_schema
+from pipeline.arrow import REST, columns_of, from_table, stored_schema, to_table
 from pipeline.records import AnyRow, Reason, Row, Status
 from pipeline.runner import index
 from pipeline.runner.sealed import Damaged, open_sealed, write_sealed
@@ -179,10 +179,10 @@ class Ledger:
             sources=tuple(source for source, _ in places),
             overview=tuple(tuple(getattr(row, name) for name in kind.OVERVIEW) for row in rows if kind.OVERVIEW),
         )
-        schema = told_schema(rows, kind)
+        schema = stored_schema(rows, kind)
         said = {**fragment.said(), "groups": [group for _, group in places]}
         with store.atomic(fragment.path) as file:
-            write_sealed(file, schema, (to_table(group, kind, schema) for group in groups), said)
+            write_sealed(file, schema, (to_table(group, kind, schema) for group in groups), said, [REST])
         with self._lock:
             if stage in self._earlier:
                 self._remember(fragment)
@@ -299,7 +299,7 @@ def _row_groups(rows: Sequence[Row]) -> tuple[list[tuple[str, int]], list[list[R
 
 def _columns(kind: type[Row], leaving_out: Iterable[str]) -> list[str]:
     skipped = set(leaving_out)
-    return [name for name in schema_of(kind).names if name not in skipped]
+    return [name for name in columns_of(kind) if name not in skipped]
 
 
 def _summed_up(kind: type[AnyRow], values: Sequence[Any]) -> AnyRow:

@@ -15,12 +15,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import store
+from pipeline import process, store
 from pipeline.config import UserError
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ class Owner:
         now = time.time()
         return cls(
             host=socket.gethostname(),
-            space=_space(),
+            space=process.space(),
             pid=os.getpid(),
-            started=_started(os.getpid()) or "",
+            started=process.started(os.getpid()) or "",
             since=now,
             seen=now,
             token=secrets.token_hex(8),
@@ -66,8 +66,8 @@ class Owner:
 
     def dead(self) -> bool:
         """Whether the owner can no longer write."""
-        if self.space == _space():
-            return _started(self.pid) != self.started
+        if self.space == process.space():
+            return process.started(self.pid) != self.started
         return time.time() - self.seen > DEAD_SECONDS
 
     def __str__(self) -> str:
@@ -101,10 +101,19 @@ class Lock:
             store.remove(self._path)
 
     def _beat(self) -> None:
+        said = _text(self._owner)
         while not self._stop.wait(BEAT_SECONDS):
+            now = _text(replace(self._owner, seen=time.time()))
             try:
-                self.check()
-                store.write_bytes(self._path, _text(replace(self._owner, seen=time.time())))
+                if store.is_local(
+                    self._path
+                ):  # where a swap takes the file away for a moment, in which others see none
+                    self.check()
+                    store.write_bytes(self._path, now)
+                elif not store.swap(self._path, said, now):
+                    self.check()
+                    raise UserError(f"{self._path} was changed by another")
+                said = now
             except (OSError, UserError) as error:
                 logger.warning("the lock was not refreshed: %s", error)
 
@@ -187,32 +196,3 @@ def _owner(data: bytes | None) -> Owner | None:
         return Owner(**told)
     except (ValueError, TypeError, RecursionError):
         return None
-
-
-def _space() -> str:
-    """Names what process ids are unique in; elsewhere than on Linux, the machine."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    return socket.gethostname()
-
-
-def _started(pid: int) -> str | None:
-    """When a process began; None: there is none of that id."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
-    except ProcessLookupError:
-        return None
-    else:
-        state, *fields = stat.rpartition(")")[2].split()
-        return None if state in "ZX" else fields[18]  # a killed one that nobody has waited for writes no more
-    try:  # a system without /proc
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return ""

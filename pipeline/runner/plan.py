@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pipeline import ids
+from pipeline.config import UserError
 from pipeline.records import Listed
 from pipeline.runner.duplicates import Duplicates
 from pipeline.runner.ledger import Fragment
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,3 +42,32 @@ def shards(listing: Sequence[Listed], size: int) -> list[Shard]:
     """Consecutive shards of at most ``size`` sources."""
     starts = range(0, len(listing), size)
     return [Shard(f"{number:06d}", tuple(listing[at : at + size])) for number, at in enumerate(starts)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One worker's share of a build whose workers know nothing of each other, written ``number/count``."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """``2/3``: the second of three.
+
+        Raises:
+            UserError: It is something else.
+        """
+        if not (match := re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)):
+            raise UserError(f"--part {text!r}: must be I/N, such as 1/3 for the first of three")
+        part = cls(*map(int, match.groups()))
+        if not 1 <= part.number <= part.count:
+            raise UserError(f"--part {text}: parts are numbered from 1 to {part.count}")
+        return part
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def of(self, shards: Sequence[T]) -> list[T]:
+        """Every ``count``-th shard, or what there is of each: the same for all who list the same sources."""
+        return list(shards[self.number - 1 :: self.count])

@@ -18,6 +18,7 @@ from pipeline.config import UserError
 from pipeline.inputs.pose_file import read_pose_file
 from pipeline.runner.build import Build
 from pipeline.runner.fragments import Fragments
+from pipeline.runner.model_checks import check_models
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def check(build: Build, found: Fragments) -> None:
     if config.poses:
         read_pose_file(config.poses)
     _check_banks(build)
+    if build.fingerprints:  # stages of the recipe, with models
+        check_models(build, found)
     if store.is_local(config.manifest) and os.path.isdir(_local(config.manifest)):
         raise UserError(f"manifest {config.manifest}: a folder has that name; move it away, or choose another name")
     _check_writable("manifest", config.manifest.rpartition("/")[0] or ".")

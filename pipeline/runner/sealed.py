@@ -30,7 +30,9 @@ class Damaged(ValueError):
     """Not what was written."""
 
 
-def write_sealed(file: IO[bytes], schema: pa.Schema, groups: Iterable[pa.Table], said: Mapping[str, Any]) -> None:
+def write_sealed(
+    file: IO[bytes], schema: pa.Schema, groups: Iterable[pa.Table], said: Mapping[str, Any], pressed: Sequence[str] = ()
+) -> None:
     """Writes one row group for each table.
 
     Args:
@@ -38,6 +40,7 @@ def write_sealed(file: IO[bytes], schema: pa.Schema, groups: Iterable[pa.Table],
         schema: Of all tables.
         groups: The tables.
         said: What the note is to say, JSON-able.
+        pressed: Columns to compress. Of pictures there is nothing to be gained, and each column costs time.
     """
     taken, blocks = _Sink(), []
     sink = pa.BufferedOutputStream(pa.PythonFile(taken, mode="w"), 1 << 20)
@@ -51,7 +54,7 @@ def write_sealed(file: IO[bytes], schema: pa.Schema, groups: Iterable[pa.Table],
     with pq.ParquetWriter(
         sink,
         schema,
-        compression="zstd",
+        compression={name: "zstd" if name in pressed else "none" for name in schema.names},
         use_dictionary=False,  # of pictures it would only be a second copy
         write_statistics=False,  # and these would put pieces of pictures into the footer
         store_schema=False,

@@ -23,12 +23,14 @@ class StageTask:
         reads: The row type of its input.
         root: The ledger's, a folder or URL.
         retry: Status of the rows that are to be done again.
+        gpus: What a worker takes of a machine's GPUs while it runs this.
     """
 
     stage: Stage
     reads: type[Row]
     root: str
     retry: Literal["failed", "rejected"] | None = None
+    gpus: float = 0.0
 
     @property
     def name(self) -> str:
@@ -49,16 +51,20 @@ class StageTask:
         digest, _ = self._input(shard, before)
         return done_before(self.name, self._settings, digest, shard.name, self.ledger, self.retry, there)
 
-    def run(self, shard: Shard, before: Fragment | None, report: Report = silent) -> Fragment:
+    def run(
+        self, shard: Shard, before: Fragment | None, report: Report = silent, into: Ledger | None = None
+    ) -> Fragment:
         """Makes sure that the stage is done for the shard. Safe to call from threads.
 
         Args:
             shard: The shard.
             before: The shard's fragment of the stage before; None at the first one of the engine's tasks.
             report: Told of the progress after each row; what it raises stops the stage.
+            into: Another ledger to take the result, and to look for what is done.
         """
         digest, rows = self._input(shard, before)
-        return run_stage(self.stage, rows, digest, shard.name, self.ledger, retry=self.retry, report=report)
+        ledger = into or self.ledger
+        return run_stage(self.stage, rows, digest, shard.name, ledger, retry=self.retry, report=report)
 
     @cached_property
     def _settings(self) -> str:

@@ -1,4 +1,4 @@
-"""First step of ``variations``: new backgrounds behind a subject, by ``StableDiffusionInpaintPipeline``."""
+"""First step of ``variations``: new backgrounds behind a subject, by an inpainting model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image
 
 from pipeline import ids
 from pipeline.banks import Bank
-from pipeline.config import BackgroundSettings, Scheduler
-from pipeline.imaging.paste import kept_area, paste, seam
+from pipeline.config import BackgroundSettings, Runtime, Scheduler
+from pipeline.imaging.paste import kept_area, paste, seam, seam_step
 from pipeline.imaging.phash import phash
-from pipeline.imaging.png import from_png, to_png
 from pipeline.models.resolve import Model
-from pipeline.records import Subject, Variation
-from pipeline.stages.base import joined
+from pipeline.records import Reason, Subject, Variation
+from pipeline.stages import pictures
+from pipeline.stages.base import AS_USUAL, NOT_FINITE, joined, made_with
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,8 @@ class InpaintBackgrounds:
         bank: Where backgrounds come from.
         count: Backgrounds per subject; the same ones for all subjects of a source.
         seed: The run's.
+        vae: Replaces the inpainting model's autoencoder, or None.
+        runtime: How the model is run.
     """
 
     backgrounds: BackgroundSettings
@@ -42,9 +44,11 @@ class InpaintBackgrounds:
     bank: Bank
     count: int
     seed: int
+    vae: Model | None = None
+    runtime: Runtime = AS_USUAL
 
     name: ClassVar[str] = "inpaint_backgrounds"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     row: ClassVar[type[Variation]] = Variation
 
     @property
@@ -71,39 +75,48 @@ class InpaintBackgrounds:
 
         from pipeline.models.diffusion import background_denoiser
 
-        denoiser = background_denoiser(self.inpaint, self.scheduler)
+        denoiser = background_denoiser(self.inpaint, self.scheduler, self.vae, self.runtime)
         inputs = {row.subject_id: _Inpainting(row, self.backgrounds.mask_margin) for row in rows}
         ours = [inputs[row.subject_id] for row in rows]
-        latents = {name: denoiser.encode(one.key, one.masked) for name, one in inputs.items()}
         guided = self.backgrounds.guidance_scale > 1
-        size = ours[0].kept.shape[0]
-        return denoiser.denoise(
-            seeds=[self._seed(row) for row in rows],
-            image=torch.cat([one.pixels for one in ours]),
-            mask_image=torch.stack([torch.from_numpy(~one.kept).float()[None] for one in ours]),
-            masked_image_latents=torch.cat([latents[row.subject_id] for row in rows]),
-            height=size,
-            width=size,
-            strength=1.0,
-            prompt_embeds=denoiser.embed([row.prompt for row in rows]),
-            negative_prompt_embeds=denoiser.embed([row.negative_prompt for row in rows]) if guided else None,
-            num_inference_steps=self.backgrounds.num_inference_steps,
-            guidance_scale=self.backgrounds.guidance_scale,
-        )
+        negatives = [row.negative_prompt for row in rows] if guided else None
+        with denoiser.turn():
+            latents = {name: denoiser.encode(one.key, one.masked) for name, one in inputs.items()}
+            return denoiser.denoise(
+                seeds=[self._seed(row) for row in rows],
+                **denoiser.embed([row.prompt for row in rows], negatives),
+                **denoiser.family.background_arguments(
+                    torch.cat([one.pixels for one in ours]),
+                    torch.stack([torch.from_numpy(~one.kept).float()[None] for one in ours]),
+                    torch.cat([latents[row.subject_id] for row in rows]),
+                    self.backgrounds,
+                ),
+            )
 
     def finish(self, rows: Sequence[Variation], made: torch.Tensor) -> list[Variation]:
-        from pipeline.models.diffusion import pixels_of
+        from pipeline.models.diffusion import finite, pixels_of
 
+        whole = finite(made)
         subjects = {row.subject_id: self._subject(row) for row in rows}
+        painted = iter(pixels_of(made[whole]))
+        seeded = [replace(row, background_seed=self._seed(row)) for row in rows]
+        pasted = [
+            self._pasted(row, subjects[row.subject_id], next(painted))
+            for row, good in zip(seeded, whole, strict=True)
+            if good
+        ]
+        pngs = pictures.encode([image for _, image in pasted])
+        done = iter([_with(row, image, png) for (row, image), png in zip(pasted, pngs, strict=True)])
         return [
-            self._pasted(row, subjects[row.subject_id], pixels)
-            for row, pixels in zip(rows, pixels_of(made), strict=True)
+            next(done) if good else row.reject(Reason.DEGENERATE, NOT_FINITE)
+            for row, good in zip(seeded, whole, strict=True)
         ]
 
     def settings(self) -> dict[str, Any]:
         return {
-            "backgrounds": self.backgrounds.model_dump(),
+            "backgrounds": self.backgrounds.model_dump(exclude={"scheduler"}),
             "inpaint": self.inpaint.identity(),
+            **made_with(self.vae, self.runtime),
             "scheduler": self.scheduler.model_dump(),
             "bank": self.bank.digest,
             "count": self.count,
@@ -112,20 +125,17 @@ class InpaintBackgrounds:
 
     def _subject(self, row: Variation) -> tuple[np.ndarray, np.ndarray]:
         """The subject's pixels and their weights."""
-        kept = kept_area(_mask(row), self.backgrounds.mask_margin)
-        return _pixels(row), seam(kept, self.backgrounds.feather)
-
-    def _pasted(self, row: Variation, subject: tuple[np.ndarray, np.ndarray], painted: np.ndarray) -> Variation:
-        pixels, weight = subject
-        image = Image.fromarray(paste(pixels, painted, weight))
-        png = to_png(image)
-        return replace(
-            row,
-            image=png,
-            sha256=hashlib.sha256(png).hexdigest(),
-            phash=phash(image),
-            background_seed=self._seed(row),
+        margin = (
+            self.backgrounds.mask_margin if self.backgrounds.paste_margin is None else self.backgrounds.paste_margin
         )
+        area = kept_area(pictures.mask(row.mask), margin)
+        return pictures.pixels(row.subject_image), seam(area, self.backgrounds.feather)
+
+    def _pasted(
+        self, row: Variation, subject: tuple[np.ndarray, np.ndarray], painted: np.ndarray
+    ) -> tuple[Variation, np.ndarray]:
+        pixels, weight = subject
+        return replace(row, seam=seam_step(pixels, painted, weight)), paste(pixels, painted, weight)
 
     def _seed(self, row: Variation) -> int:
         return ids.seed_for(row.source_id, "variations", row.subject_id, row.background_id, row.attempt, self.seed)
@@ -144,8 +154,8 @@ class _Inpainting:
         import torch
 
         self.key = (row.subject_image, row.mask, margin)
-        self.kept = kept_area(_mask(row), margin)
-        self.pixels = torch.from_numpy(_pixels(row)).permute(2, 0, 1)[None] / 255
+        self.kept = kept_area(pictures.mask(row.mask), margin)
+        self.pixels = torch.from_numpy(pictures.pixels(row.subject_image).copy()).permute(2, 0, 1)[None] / 255
 
     def masked(self) -> torch.Tensor:
         """``[1, 3, H, W]`` in -1..1 with what is to be repainted at 0 (grey), as the pipeline itself would make it."""
@@ -154,11 +164,6 @@ class _Inpainting:
         return (self.pixels * 2 - 1) * torch.from_numpy(self.kept)
 
 
-def _pixels(row: Variation) -> np.ndarray:
-    assert row.subject_image is not None
-    return np.array(from_png(row.subject_image))
-
-
-def _mask(row: Variation) -> np.ndarray:
-    assert row.mask is not None
-    return np.asarray(from_png(row.mask)) > 127
+def _with(row: Variation, image: np.ndarray, png: bytes) -> Variation:
+    """The row with its picture."""
+    return replace(row, image=png, sha256=hashlib.sha256(png).hexdigest(), phash=phash(Image.fromarray(image)))

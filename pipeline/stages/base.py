@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from pipeline.config import UserError
+from pipeline.config import Runtime, UserError
+from pipeline.models.resolve import Model
 from pipeline.records import Row
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,19 @@ class Stage(Protocol):
         ...
 
 
+NOT_FINITE = "not finite, in float32 neither"
+"""Detail of a picture that came out as no numbers: cast to pixels it would be black."""
+
+
+AS_USUAL = Runtime()
+
+
+def made_with(vae: Model | None, runtime: Runtime) -> dict[str, Any]:
+    """For a generator's settings: what else a picture's last bits depend on; nothing where all is as usual."""
+    unusual = runtime.model_dump(include={"vae_slicing", "compile"}, exclude_defaults=True)
+    return {**({"vae": vae.identity()} if vae else {}), **({"runtime": unusual} if unusual else {})}
+
+
 def guarded(batch: Sequence[In], work: Callable[[Sequence[In]], Sequence[Out]]) -> Iterator[In | Out]:
     """Runs ``work`` on a batch; where it raises, row by row, so that one bad row cannot take the others along.
 
@@ -80,6 +94,11 @@ def batches(rows: Iterable[In], size: int) -> Iterator[list[In]]:
         batch.append(row)
     if batch:
         yield batch
+
+
+def padded(rows: Sequence[In], size: int) -> list[In]:
+    """The rows and as many copies of the last one as make ``size``."""
+    return [*rows, *[rows[-1]] * (size - len(rows))]
 
 
 def joined(*prompts: str) -> str:

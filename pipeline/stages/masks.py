@@ -1,4 +1,4 @@
-"""Second step of ``subjects``: where the figure is, by Segment Anything."""
+"""Second step of ``subjects``: where the figure is, by the profile's segmenter."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
 
 from pipeline.config import MaskSettings
-from pipeline.imaging.png import from_png, to_png
 from pipeline.models.resolve import Model
 from pipeline.records import Subject
+from pipeline.stages import pictures
 
 
 @dataclass(frozen=True)
 class SegmentSubjects:
-    """Prompts SAM with the pose's keypoints and a box around them; the picture is encoded once.
+    """Prompts the segmenter with the pose's keypoints and a box around them; each picture is encoded once.
 
     Attributes:
         masks: Settings of the prompt and the cleaning.
@@ -31,15 +30,15 @@ class SegmentSubjects:
     version: ClassVar[int] = 2
 
     def process(self, rows: Sequence[Subject]) -> list[Subject]:
-        return [self._segment(row) for row in rows]
+        from pipeline.models.segmentation import segment_all
+
+        images = [pictures.pixels(row.subject_image) for row in rows]
+        found = segment_all(self.sam, images, [np.asarray(row.keypoints) for row in rows], self.masks)
+        pngs = pictures.encode([one.mask.astype(np.uint8) * 255 for one in found])
+        return [
+            replace(row, mask=png, mask_score=one.score, mask_area=float(one.mask.mean()))
+            for row, one, png in zip(rows, found, pngs, strict=True)
+        ]
 
     def settings(self) -> dict[str, Any]:
         return {"masks": self.masks.model_dump(), "sam": self.sam.identity()}
-
-    def _segment(self, row: Subject) -> Subject:
-        from pipeline.models.segmentation import segment
-
-        assert row.subject_image is not None
-        mask, score = segment(self.sam, np.asarray(from_png(row.subject_image)), np.asarray(row.keypoints), self.masks)
-        picture = Image.fromarray(mask.astype(np.uint8) * 255)
-        return replace(row, mask=to_png(picture), mask_score=score, mask_area=float(mask.mean()))

@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from PIL import Image
 
 from pipeline.config import QualitySettings
 from pipeline.imaging.components import main_component
 from pipeline.imaging.keypoints import oks
 from pipeline.imaging.phash import distance, phash
-from pipeline.imaging.png import from_png
 from pipeline.models.resolve import Model
 from pipeline.records import Reason, Subject, Variation
+from pipeline.stages.pictures import mask as _mask
+from pipeline.stages.pictures import pixels as _pixels
 
 _SUBJECT_LIMITS = {
     "min_pose_score", "min_mask_score", "min_mask_area", "max_mask_area", "min_main_component",
-    "min_keypoints_in_mask", "min_clip_t_subject",
+    "min_keypoints_in_mask", "min_clip_t_subject", "min_person_keypoints", "min_person_confidence",
 }  # fmt: skip
 _VARIATION_LIMITS = {"min_subject_kept", "min_clip_t_background", "min_image_std"}
 
@@ -42,19 +44,22 @@ class JudgeSubjects:
 
     def process(self, rows: Sequence[Subject]) -> list[Subject]:
         from pipeline.models.clip import clip
+        from pipeline.models.extractors import people_in
 
         images = np.stack([_pixels(row.subject_image) for row in rows])
         fits = clip(self.clip).scores(images, [row.subject_prompt for row in rows])
-        return [self._judge(row, image, float(fit)) for row, image, fit in zip(rows, images, fits, strict=True)]
+        found = people_in(self.pose, list(images))
+        return [self._judge(row, seen, float(fit)) for row, seen, fit in zip(rows, found, fits, strict=True)]
 
     def settings(self) -> dict[str, Any]:
         limits = self.quality.model_dump(include=_SUBJECT_LIMITS)
         return {"quality": limits, "pose": self.pose.identity(), "clip": self.clip.identity()}
 
-    def _judge(self, row: Subject, image: np.ndarray, fit: float) -> Subject:
-        from pipeline.models.extractors import people
+    def _judge(self, row: Subject, seen: list[np.ndarray], fit: float) -> Subject:
+        from pipeline.models.extractors import confident
 
-        asked, found = np.asarray(row.keypoints), people(self.pose, image)
+        asked = np.asarray(row.keypoints)
+        found = confident(seen, self.quality.min_person_keypoints, self.quality.min_person_confidence)
         score = max((oks(asked, pose) for pose in found), default=0.0)
         scored = replace(row, people=len(found), pose_score=score, clip_t_subject=fit)
         reason = self._reason(scored)
@@ -159,16 +164,6 @@ def _contrast(pixels: np.ndarray) -> float:
     return float((pixels @ np.array([0.299, 0.587, 0.114])).std() / 255) if len(pixels) else 0.0
 
 
-def _pixels(png: bytes | None) -> np.ndarray:
-    assert png is not None
-    return np.asarray(from_png(png))
-
-
-def _mask(png: bytes | None) -> np.ndarray:
-    return _pixels(png) > 127
-
-
 @functools.lru_cache(maxsize=256)
 def _hash(png: bytes | None) -> str:
-    assert png is not None
-    return phash(from_png(png))
+    return phash(Image.fromarray(_pixels(png)))

@@ -21,8 +21,10 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from pipeline.config import UserError
+from pipeline.models.device import beside, mark
+from pipeline.models.memory import fitting, in_fitting_batches
 from pipeline.records import Row, Status
-from pipeline.stages.base import batches, guarded
+from pipeline.stages.base import batches, guarded, padded
 
 logger = logging.getLogger(__name__)
 _WAITING = 2  # batches that may wait for the second thread; bounds memory where it is the slower one
@@ -86,6 +88,7 @@ class Rounds:
         steps: The others, in order; each gets the rows that are still ``ok``.
         max_attempts: Rounds per slot, counted from the attempt that the slot comes with.
         siblings: The last judge, or None.
+        pad_batches: Whether the last batch of a source is brought to the size of the others.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Rounds:
     max_attempts: int
     siblings: Siblings | None = None
     version: int = 1
+    pad_batches: bool = False
 
     @property
     def row(self) -> type[Row]:
@@ -119,7 +123,7 @@ class Rounds:
                 if ready and len(judged) <= _WAITING:
                     batch = ready.popleft()
                     made = self._generated(batch.rows)
-                    judged.append((batch, second.submit(self._judged, batch, made)))
+                    judged.append((batch, second.submit(self._beside, mark(), batch, made)))
                 while judged and (judged[0][1].done() or not ready or len(judged) > _WAITING):
                     batch, future = judged.popleft()
                     yield from batch.source.settle(batch, future.result(), ready)
@@ -129,7 +133,8 @@ class Rounds:
     def _generated(self, rows: list[Any]) -> list[tuple[list[Any], Any]]:
         """Rows with what was denoised for them; row by row where the batch raises, so that one cannot fail all."""
         try:
-            return [(rows, self.generate.denoise(rows))]
+            made = in_fitting_batches(self.name, rows, self.generate.batch_size, self._denoised)
+            return [(list(part), pictures) for part, pictures in made]
         except UserError:
             raise
         except Exception as error:  # any library error becomes data, see guarded()
@@ -137,6 +142,17 @@ class Rounds:
                 return [part for row in rows for part in self._generated([row])]
             logger.warning("%s failed: %s", rows[0], error)
             return [([rows[0].fail(error)], None)]
+
+    def _denoised(self, rows: Sequence[Any]) -> Any:
+        """A compiled network wants batches of one shape."""
+        if not self.pad_batches:
+            return self.generate.denoise(rows)
+        size = fitting(self.name, self.generate.batch_size)
+        return self.generate.denoise(padded(rows, size))[: len(rows)]
+
+    def _beside(self, made_by: Any, batch: _Batch, made: list[tuple[list[Any], Any]]) -> list[Any]:
+        with beside(made_by):
+            return self._judged(batch, made)
 
     def _judged(self, batch: _Batch, made: list[tuple[list[Any], Any]]) -> list[Any]:
         """The batch's rows after all steps, in order. Runs in the second thread."""

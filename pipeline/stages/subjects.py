@@ -1,4 +1,4 @@
-"""First step of ``subjects``: new figures in a source's pose, by ``StableDiffusionControlNetPipeline``."""
+"""First step of ``subjects``: new figures in a source's pose, by a diffusion model with a ControlNet."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from PIL import Image
-
 from pipeline import ids
 from pipeline.banks import Bank
-from pipeline.config import Scheduler, SubjectSettings
-from pipeline.imaging.png import from_png, to_png
+from pipeline.config import Runtime, Scheduler, SubjectSettings
 from pipeline.models.resolve import Model
-from pipeline.records import Posed, Subject
-from pipeline.stages.base import joined
+from pipeline.records import Posed, Reason, Subject
+from pipeline.stages import pictures
+from pipeline.stages.base import AS_USUAL, NOT_FINITE, joined, made_with
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +28,8 @@ class GenerateSubjects:
         bank: Where identities come from.
         count: Identities per source.
         seed: The run's.
+        vae: Replaces the base model's autoencoder, or None.
+        runtime: How the models are run.
     """
 
     subjects: SubjectSettings
@@ -40,6 +39,8 @@ class GenerateSubjects:
     bank: Bank
     count: int
     seed: int
+    vae: Model | None = None
+    runtime: Runtime = AS_USUAL
 
     name: ClassVar[str] = "generate_subjects"
     version: ClassVar[int] = 1
@@ -70,32 +71,35 @@ class GenerateSubjects:
 
         assert rows[0].control is not None
         assert len({row.control for row in rows}) == 1, "a batch has one source's pose"
-        denoiser = subject_denoiser(self.base, self.controlnet, self.scheduler)
-        control = torch.from_numpy(np.array(from_png(rows[0].control))).permute(2, 0, 1)[None] / 255
+        denoiser = subject_denoiser(self.base, self.controlnet, self.scheduler, self.vae, self.runtime)
+        control = torch.from_numpy(pictures.pixels(rows[0].control).copy()).permute(2, 0, 1)[None] / 255
         guided = self.subjects.guidance_scale > 1
-        return denoiser.denoise(
-            seeds=[self._seed(row) for row in rows],
-            image=control,
-            prompt_embeds=denoiser.embed([self._prompt(row) for row in rows]),
-            negative_prompt_embeds=denoiser.embed([row.subject_negative_prompt for row in rows]) if guided else None,
-            num_inference_steps=self.subjects.num_inference_steps,
-            guidance_scale=self.subjects.guidance_scale,
-            controlnet_conditioning_scale=self.subjects.controlnet_conditioning_scale,
-        )
+        negatives = [row.subject_negative_prompt for row in rows] if guided else None
+        with denoiser.turn():
+            return denoiser.denoise(
+                seeds=[self._seed(row) for row in rows],
+                **denoiser.embed([self._prompt(row) for row in rows], negatives),
+                **denoiser.family.subject_arguments(control, self.subjects),
+            )
 
     def finish(self, rows: Sequence[Subject], made: torch.Tensor) -> list[Subject]:
-        from pipeline.models.diffusion import pixels_of
+        from pipeline.models.diffusion import finite, pixels_of
 
+        whole = finite(made)
+        pngs = iter(pictures.encode(list(pixels_of(made[whole]))))
         return [
-            replace(row, subject_image=to_png(Image.fromarray(pixels)), subject_seed=self._seed(row))
-            for row, pixels in zip(rows, pixels_of(made), strict=True)
+            replace(row, subject_image=next(pngs), subject_seed=self._seed(row))
+            if good
+            else replace(row, subject_seed=self._seed(row)).reject(Reason.DEGENERATE, NOT_FINITE)
+            for row, good in zip(rows, whole, strict=True)
         ]
 
     def settings(self) -> dict[str, Any]:
         return {
-            "subjects": self.subjects.model_dump(),
+            "subjects": self.subjects.model_dump(exclude={"scheduler"}),
             "base": self.base.identity(),
             "controlnet": self.controlnet.identity(),
+            **made_with(self.vae, self.runtime),
             "scheduler": self.scheduler.model_dump(),
             "bank": self.bank.digest,
             "count": self.count,

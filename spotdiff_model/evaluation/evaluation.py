@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from pipeline.config import Profile
+from pipeline import store
+from pipeline.config import Profile, UserError
+from pipeline.imaging.png import to_png
 from pipeline.manifest.read import Manifest
 from pipeline.models.clip import Clip, clip
 from pipeline.models.resolve import Model
-from spotdiff_model.config import profile_of
+from spotdiff_model.config import profile_of, sampling
+from spotdiff_model.denoiser import Denoiser
 from spotdiff_model.evaluation.ablations import ablation_runs, base_config, trained
-from spotdiff_model.evaluation.baselines import TEXT_PROMPT, ClipFeatures, Method, baselines
+from spotdiff_model.evaluation.contestants import (
+    Contestant,
+    Generate,
+    foreign_encoder,
+    made_pictures,
+    trained_model,
+)
 from spotdiff_model.evaluation.extract import clip_features, encoded
 from spotdiff_model.evaluation.features import Features
 from spotdiff_model.evaluation.generation.generator import (
@@ -26,7 +35,9 @@ from spotdiff_model.evaluation.generation.generator import (
     load_dino,
     picture_models,
 )
+from spotdiff_model.evaluation.generation.look_alikes import make_gallery
 from spotdiff_model.evaluation.generation.measures import PictureModels, measure_pictures
+from spotdiff_model.evaluation.generation.request_list import read_requests
 from spotdiff_model.evaluation.generation.requests import Request, make_requests
 from spotdiff_model.evaluation.metrics import COPYING
 from spotdiff_model.evaluation.probes.factors import Sample, read_sample
@@ -36,6 +47,7 @@ from spotdiff_model.evaluation.report.criteria import acceptance_criteria
 from spotdiff_model.evaluation.report.report import EvaluationResult
 from spotdiff_model.evaluation.scoring import Scores, ScoringSettings, score_method
 from spotdiff_model.evaluation.settings import EvaluateConfig
+from spotdiff_model.evaluation.untrained import REAL, TEXT_PROMPT, ClipFeatures, Method, untrained_baselines
 
 if TYPE_CHECKING:
     from spotdiff_model.model import SpotDiffEncoder
@@ -44,6 +56,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 """Told what is being done."""
 _SHEET = 4
+PICTURES = "generated"
+"""Folder of the pictures that ``save_pictures`` writes."""
 
 
 def evaluate(config: EvaluateConfig, say: Say) -> EvaluationResult:
@@ -62,35 +76,36 @@ class _Evaluation:
 
     def run(self) -> EvaluationResult:
         config = self.config
-        encoder = self._encoder(config.model)
         manifest = Manifest(config.manifest)
+        contestant = self._contestant()
         self.profile: Profile = profile_of(manifest.footer, config.manifest)
         self.seeds = list(range(config.seeds))
-        self.judged = read_sample(config.manifest, config.split, config.max_rows)
-        self.fitted = read_sample(config.manifest, "train", config.fit_rows)
+        # a written list of requests is of the whole split
+        self.judged = read_sample(config.manifest, config.split, None if config.requests else config.max_rows)
+        self.fitted = read_sample(config.manifest, "train", config.fit_rows) if contestant.encode else None
         self.clip: Clip = clip(Model(self.profile.models.clip, config.models_root))
         self.settings = ScoringSettings() if config.mlp else ScoringSettings(mlp=None)
         self.requests: list[Request] = []
         self.models: PictureModels | None = None
-        if config.generation:
-            self.requests = make_requests(self.judged, wanted_pictures(config), seed=0)
-        # loaded now: better no pictures at once than after minutes of probes
-        pipe = self._pipeline(config.model) if self.requests else None
-        ours, pictures = self._ours(encoder, pipe)
-        others = [self._score(method) for method in self._baselines()]
-        if pipe:
-            others.append(self._text_prompt(pipe))
+        if contestant.generate and not (config.generation or config.pictures):
+            contestant = replace(contestant, generate=None)
+        if contestant.generate:
+            self.requests = self._requests(manifest.digest)
+        ours, pictures = self._scores(contestant)
+        others: list[Scores] = []
+        if config.bounds:
+            others += [self._score(method) for method in self._baselines()] if contestant.encode else []
+            others += self._bounds() if contestant.generate else []
         if config.ablations:
             others += self._ablations(manifest.digest)
         more = {"dreambench": self._dreambench()} if config.dreambench else {}
-        digest = encoder.config.manifest_digest
         factors = self.judged.factors
         return EvaluationResult(
-            title=config.model,
+            title=config.title,
             data={
                 "path": config.manifest,
                 "digest": manifest.digest,
-                "trained_on_it": digest == manifest.digest,
+                "trained_on_it": contestant.digest == manifest.digest,
                 "split": config.split,
                 "rows": len(factors),
                 "subjects": len(set(factors.subject)),
@@ -100,17 +115,35 @@ class _Evaluation:
             protocol=protocol(
                 config,
                 self.profile,
-                encoder.config.sampling,
+                contestant.sampling or sampling(self.profile),
                 self.settings,
-                {"judged": len(self.judged), "fitted": len(self.fitted), "pictures": len(self.requests)},
+                {
+                    "judged": len(self.judged),
+                    "fitted": len(self.fitted) if self.fitted else 0,
+                    "pictures": len(self.requests),
+                },
                 self.models.pixels if self.models else None,
-            ),
+            )
+            | ({"contestant": dict(contestant.described())} if contestant.described() else {}),
             ours=ours,
             others=others,
             criteria=acceptance_criteria(ours, {scores.name: scores for scores in others}),
             pictures=self._sheet(pictures) if pictures else None,
             more=more,
         )
+
+    def _contestant(self) -> Contestant:
+        config = self.config
+        if config.encoder:
+            return foreign_encoder(config.encoder, config.models_root)
+        if config.pictures:
+            return made_pictures(config.pictures)
+        return trained_model(str(config.model), config.models_root, config.generation)
+
+    def _requests(self, digest: str) -> list[Request]:
+        if self.config.requests:
+            return read_requests(self.config.requests, self.judged, digest)
+        return make_requests(self.judged, wanted_pictures(self.config), seed=0)
 
     def _encoder(self, model: str | Path) -> SpotDiffEncoder:
         from spotdiff_model.model import SpotDiffEncoder
@@ -122,28 +155,51 @@ class _Evaluation:
 
         return SpotDiffPipeline.from_encoder(folder, self.config.models_root)
 
-    def _ours(self, encoder: SpotDiffEncoder, pipe: SpotDiffPipeline | None) -> tuple[Scores, list[Image.Image]]:
-        features = [self._features([encoder], sample) for sample in (self.judged, self.fitted)]
-        remark = "The evaluated model; the spread is that of the evaluation's seeds."
-        scores = self._score(Method("ours", "ours (f_s)", remark, *features))
-        return scores, self._generate(pipe, scores) if pipe else []
+    def _scores(self, contestant: Contestant) -> tuple[Scores, list[Image.Image]]:
+        """Of the evaluated one: of its features, of its pictures, or of both."""
+        scores = Scores(contestant.name, contestant.title, contestant.remark)
+        if contestant.encode and self.fitted:
+            features = []
+            for sample in (self.judged, self.fitted):
+                self.say(f"features of {len(sample)} pictures")
+                features.append([contestant.encode(sample.images)])
+            scores = self._score(Method(contestant.name, contestant.title, contestant.remark, *features))
+        if contestant.generate:
+            pictures = self._generate(contestant.generate, scores)
+            for request, picture in zip(self.requests, pictures, strict=True) if self.config.save_pictures else ():
+                store.write_bytes(str(self.config.folder / PICTURES / f"{request.name}.png"), to_png(picture))
+            return scores, pictures
+        return scores, []
 
-    def _text_prompt(self, pipe: SpotDiffPipeline) -> Scores:
-        """What pictures can show at best: the frozen generator with the subject's own description."""
+    def _bounds(self) -> list[Scores]:
+        """What pictures can show at best: the real ones, and the frozen generator told in words."""
+        real = Scores(REAL, "real pictures (ceiling)", "The dataset's own pictures of the cells that were asked for.")
+        known = [request for request in self.requests if request.truth is not None]
+        if known:
+            pictures = [request.truth for request in known if request.truth is not None]
+            self._measure(known, pictures, real)
         remark = "No encoder: pictures of the same requests with the subject's description in the place of S*."
-        scores = Scores(TEXT_PROMPT, "text-prompt upper bound", remark)
-        self._generate(pipe, scores, generate_from_text)
-        return scores
+        told = Scores(TEXT_PROMPT, "text-prompt upper bound", remark)
+        try:
+            denoiser = Denoiser.load(self.profile, self.config.models_root)
+        except UserError as error:
+            if not self.config.pictures:
+                raise
+            self.say(f"no text-prompt upper bound: {error}")
+            return [real]
+        self._generate(partial(generate_from_text, denoiser), told)
+        return [real, told]
 
     def _baselines(self) -> list[Method]:
         def features(sample: Sample) -> ClipFeatures:
             self.say(f"CLIP features of {len(sample)} pictures")
             return ClipFeatures(*clip_features(sample.images, self.clip), sample.factors)
 
-        return baselines(features(self.judged), features(self.fitted), self.seeds)
+        assert self.fitted is not None
+        return untrained_baselines(features(self.judged), features(self.fitted), self.seeds)
 
     def _ablations(self, digest: str) -> list[Scores]:
-        base = base_config(self.config.model, self.config.manifest)
+        base = base_config(str(self.config.model), self.config.manifest)
         if self.config.models_root:
             base = base.model_copy(update={"models_root": self.config.models_root})
         runs = list(ablation_runs(base, self.seeds, self.config.folder / "ablations", self.config.ablation_steps))
@@ -153,6 +209,7 @@ class _Evaluation:
                 self.say(f"ablation {ablation.name}, seed {training.seed}: {training.max_train_steps} steps")
                 folders.append(trained(training, digest))
         encoders = [self._encoder(folder) for folder in folders]
+        assert self.fitted is not None
         judged, fitted = (self._features(encoders, sample) for sample in (self.judged, self.fitted))
         found = []
         for number, (ablation, trainings) in enumerate(runs):
@@ -160,7 +217,7 @@ class _Evaluation:
             remark = f"{ablation.remark} {trainings[0].max_train_steps} steps, one training per seed."
             scores = self._score(Method(ablation.name, ablation.title, remark, judged[own], fitted[own]))
             if ablation.name == COPYING and self.requests:
-                self._generate(self._pipeline(folders[own][0]), scores)
+                self._generate(partial(generate, self._pipeline(folders[own][0])), scores)
             found.append(scores)
         return found
 
@@ -171,20 +228,22 @@ class _Evaluation:
     def _score(self, method: Method) -> Scores:
         self.say(f"probes, retrieval and dependence: {method.title}")
         # attribute probes must not be asked about rows that they were fitted on
-        fitted = None if self.config.split == "train" else self.fitted.factors
+        fitted = None if self.config.split == "train" or not self.fitted else self.fitted.factors
         return score_method(method, self.judged.factors, fitted, self.settings, self.seeds)
 
-    def _generate(
-        self, pipe: SpotDiffPipeline, scores: Scores, way: Callable[..., list[Image.Image]] = generate
-    ) -> list[Image.Image]:
+    def _generate(self, way: Generate, scores: Scores) -> list[Image.Image]:
         """Pictures of all requests; their measures are added to the scores."""
+        pictures = way(self.requests, lambda done, total: self.say(f"pictures: {done} of {total}"))
+        self._measure(self.requests, pictures, scores)
+        return pictures
+
+    def _measure(self, requests: Sequence[Request], pictures: Sequence[Image.Image], scores: Scores) -> None:
         if self.models is None:
             self.say("what generated pictures are looked at with")
-            self.models = picture_models(self.profile, self.clip, self.config.models_root, self.config.dino)
-        pictures = way(pipe, self.requests, lambda done, total: self.say(f"pictures: {done} of {total}"))
-        measures = measure_pictures(self.requests, pictures, self.models)
+            models = picture_models(self.profile, self.clip, self.config.models_root, self.config.dino)
+            self.models = replace(models, gallery=make_gallery(self.judged, models.clip))
+        measures = measure_pictures(requests, pictures, self.models)
         scores.values.update({name: [value] for name, value in measures.items()})
-        return pictures
 
     def _dreambench(self) -> dict[str, Any]:
         """In the profile's CLIP, which metrics.json names: compare it with nothing else."""
@@ -195,7 +254,7 @@ class _Evaluation:
         config = self.config
         assert config.dreambench
         subjects = read_subjects(config.dreambench)
-        pipe = self._pipeline(config.model)
+        pipe = self._pipeline(str(config.model))
 
         def make(reference: Image.Image, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
             generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from spotdiff_model.evaluation.baselines import FULL_CLIP, LEACE, RAW, TEXT_PROMPT
+from spotdiff_model.evaluation.untrained import FULL_CLIP, LEACE, RAW, TEXT_PROMPT
 
 if TYPE_CHECKING:
     from spotdiff_model.evaluation.scoring import Scores
@@ -26,6 +26,16 @@ def leakage_key(probe: str, feature: str, target: str) -> str:
 def leakage_chance_key(probe: str, feature: str, target: str) -> str:
     """What the same probe reaches without the feature."""
     return f"chance/{probe}/{feature}/{target}"
+
+
+def permuted_key(probe: str, feature: str, target: str) -> str:
+    """What the same probe reads of permuted labels."""
+    return f"permuted/{probe}/{feature}/{target}"
+
+
+def ranking_key(measure: str) -> str:
+    """A measure of how all true views of a subject rank against all impostors."""
+    return f"ranking/subject/{measure}"
 
 
 def retrieval_key(feature: str, gallery: str, measure: str) -> str:
@@ -187,6 +197,14 @@ R1_EASY = Metric(
     retrieval_key("subject", "easy", "recall_at_1"), "same-subject R@1, easy gallery, f_s", "R@1, easy gallery",
     retrieval_key("subject", "easy", "chance"),
 )  # fmt: skip
+SSR = Metric(
+    ranking_key("ssr"), "SSR: all true views above all impostors on the query's background, f_s", "SSR",
+    ranking_key("ssr_chance"), _fixed(0.5), _fixed(0.9),
+)  # fmt: skip
+PAIRWISE = Metric(
+    ranking_key("pairwise"), "pairwise accuracy of the same, f_s", "pairwise",
+    ranking_key("pairwise_chance"), _fixed(0.995), _fixed(0.995),
+)  # fmt: skip
 POSE = Metric(
     leakage_key("linear", "subject", "pose"), "pose readable from f_s (R2, linear probe)", "pose R2",
     leakage_chance_key("linear", "subject", "pose"), _pose_must, _fixed(0.05), better="lower",
@@ -220,5 +238,26 @@ POSE_COPY = Metric(
     generation_key("new_pose", "pose_copy_chance"), _pose_copy_must, _pose_copy_aim, better="lower",
 )  # fmt: skip
 
-METRICS = (R1, MAP, R1_EASY, POSE, POSE_ID, BACKGROUND, SUBJECT, ATTRIBUTES, KEYPOINTS, KEPT, POSE_COPY)
+COPY_IDENTITY = Metric(
+    generation_key("new_background", "copy_geo_identity"), "copy_geo, identity: nearer the reference (+) or the truth",
+    "copy_geo, identity", better="lower",
+)  # fmt: skip
+COPY_POSE = Metric(
+    generation_key("new_pose", "copy_geo_pose"), "copy_geo, pose: nearer the reference's (+) or the asked one",
+    "copy_geo, pose", better="lower",
+)  # fmt: skip
+COPY_BACKGROUND = Metric(
+    generation_key("new_background", "copy_geo_background"),
+    "copy_geo, background: nearer the reference (+) or the truth",
+    "copy_geo, background", better="lower",
+)  # fmt: skip
+LOOK_ALIKES = Metric(
+    generation_key("new_background", "look_alike_map"), "generated picture as query among look-alikes, mAP",
+    "mAP among look-alikes", generation_key("new_background", "look_alike_chance"),
+)  # fmt: skip
+
+METRICS = (
+    R1, MAP, R1_EASY, SSR, PAIRWISE, POSE, POSE_ID, BACKGROUND, SUBJECT, ATTRIBUTES, KEYPOINTS, KEPT, LOOK_ALIKES,
+    POSE_COPY, COPY_IDENTITY, COPY_POSE, COPY_BACKGROUND,
+)  # fmt: skip
 """In the order of the table and of the criteria."""

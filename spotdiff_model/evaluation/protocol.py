@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config import Profile
 from pipeline.manifest.footer import code_version
 from spotdiff_model.config import Sampling
+from spotdiff_model.evaluation.generation.look_alikes import LOOK_ALIKES
 from spotdiff_model.evaluation.generation.requests import RequestSettings
 from spotdiff_model.evaluation.scoring import ScoringSettings
 from spotdiff_model.evaluation.settings import EvaluateConfig
@@ -55,6 +56,7 @@ def protocol(
                 "subject": "poses and backgrounds",
                 "attributes": "subjects, poses and backgrounds: fitted on the training split",
             },
+            "permuted": "f_s, labels permuted among the pictures, first seed",
             "normalised": "between chance and the better of CLIP's embedding and its tokens (256 components)",
         },
         "retrieval": {
@@ -62,9 +64,15 @@ def protocol(
             "easy": "all pictures that share neither of the other two factors with the query",
             "hard": "besides, all that have both other factors of the query, but not the judged one",
         },
+        "ranking": {
+            "true views": "all pictures of the query's subject before another background",
+            "impostors": "all pictures of other subjects before the query's background",
+            "margin": 0.0,
+        },
+        "errors": "standard errors of means, clustered by subject (CR1)",
         "dependence": f"bias-corrected squared distance correlation, 500 rows, {settings.permutations} permutations",
         "clip": {**profile.models.clip.model_dump(), "preprocessing": "the repo's CLIPImageProcessor"},
-        "generation": _generation(config, sampling, counts["pictures"], judges) if config.generation else None,
+        "generation": _generation(config, sampling, counts["pictures"], judges) if counts["pictures"] else None,
         "dino": config.dino or "not measured: no weights were named (--dino)",
         "profile": profile.name,
         "versions": {
@@ -83,6 +91,10 @@ def _generation(
         **sampling.model_dump(mode="json"),
         "pictures": pictures,
         "seed": 0,
+        "requests": config.requests or "drawn by seed 0",
+        "copy_geo": "(angle to truth - angle to reference) / angle between them; identity: CLIP of the subject on "
+        "grey; pose: keypoints without place and size; background: CLIP with the person greyed",
+        "look_alikes": f"CLIP of the subject on grey; the subject and the {LOOK_ALIKES} nearest others",
         "masks": "generated pictures: SAM at the found pose; references: the manifest's masks; outside grey 127",
         "pixel_judges": {"ceilings": dict(judges.ceilings)} if judges else "none for this profile",
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spotdiff_model.evaluation import metrics
-from spotdiff_model.evaluation.baselines import Method
+from spotdiff_model.evaluation.clusters import ERROR, error_key
 from spotdiff_model.evaluation.features import Features
 from spotdiff_model.evaluation.probes.dependence import dependences
 from spotdiff_model.evaluation.probes.factors import FactorLabels
@@ -21,7 +21,9 @@ from spotdiff_model.evaluation.probes.leakage import (
     keypoints_within,
     leakage,
 )
+from spotdiff_model.evaluation.probes.ranking import same_subject_ranking
 from spotdiff_model.evaluation.probes.retrieval import retrievals
+from spotdiff_model.evaluation.untrained import Method
 
 _NOTHING = 0.01
 """Above chance: where full CLIP tells less of a target, there is nothing to compare with."""
@@ -39,11 +41,14 @@ class ScoringSettings:
         linear: Of the linear probes, made for each seed.
         mlp: Of the small networks, made for the first seed only; None: none.
         permutations: For the p-values of the dependences.
+        permuted: Whether the probes of f_s are also made on permuted labels, for the first seed: what they reach then
+            (Hewitt and Liang 2019) is the probe's own doing.
     """
 
     linear: LeakageSettings = _LINEAR
     mlp: LeakageSettings | None = _MLP
     permutations: int = 199
+    permuted: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,16 @@ class Scores:
         values = self.values.get(metric, [])
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    def error(self, metric: str) -> float | None:
+        """Standard error clustered by subject; None where the measure has none."""
+        return self.mean(error_key(metric))
+
     def summary(self) -> dict[str, Any]:
         """JSON-able."""
         summaries = {
-            name: {"mean": self.mean(name), "std": self.std(name), "values": values}
+            name: {"mean": self.mean(name), "std": self.std(name), "error": self.error(name), "values": values}
             for name, values in sorted(self.values.items())
+            if not name.endswith(ERROR)
         }
         return {"title": self.title, "remark": self.remark, "metrics": summaries}
 
@@ -97,7 +107,8 @@ def score_method(
     for number, seed in enumerate(seeds):
         features = method.judged[number % len(method.judged)]
         known = method.fitted[number % len(method.fitted)] if fitted is not None else None
-        found = measure(features, judged, settings if number == 0 else replace(settings, mlp=None), seed)
+        effort = settings if number == 0 else replace(settings, mlp=None, permuted=False)
+        found = measure(features, judged, effort, seed)
         if known is not None and fitted is not None:
             found |= _attributes((known, fitted), (features, judged), settings, seed)
         for name, value in found.items():
@@ -114,12 +125,20 @@ def measure(features: Features, factors: FactorLabels, settings: ScoringSettings
                 if score is not None:
                     found[metrics.leakage_key(probe.kind, feature, target)] = score.value
                     found[metrics.leakage_chance_key(probe.kind, feature, target)] = score.chance
+        if settings.permuted:
+            found |= _permuted(features, factors, probe, seed)
     for feature, galleries in retrievals(features, factors, seed).items():
         for gallery, result in galleries.items():
             if result is not None:
                 found |= {
-                    metrics.retrieval_key(feature, gallery, name): float(value) for name, value in vars(result).items()
+                    metrics.retrieval_key(feature, gallery, name): float(value)
+                    for name, value in vars(result).items()
+                    if value is not None
                 }
+    ranked = same_subject_ranking(features.subject, factors, seed=seed)
+    if ranked is not None:
+        values = {name: value for name, value in vars(ranked).items() if value is not None}
+        found |= {metrics.ranking_key(name): float(value) for name, value in values.items()}
     for pair, measured in dependences(features, seed, settings.permutations).items():
         found |= {
             metrics.dependence_key(*pair, name): value for name, value in vars(measured).items() if value is not None
@@ -127,6 +146,16 @@ def measure(features: Features, factors: FactorLabels, settings: ScoringSettings
     if features.keypoints is not None:
         found[metrics.KEYPOINTS.key] = keypoints_within(features.keypoints, factors.keypoints)
     return found
+
+
+def _permuted(features: Features, factors: FactorLabels, probe: LeakageSettings, seed: int) -> Values:
+    control = leakage(Features(features.subject), factors, replace(probe, targets=MATRIX, permuted=True), seed)
+    return {
+        metrics.permuted_key(probe.kind, feature, target): score.value
+        for feature, row in control.items()
+        for target, score in row.items()
+        if score is not None
+    }
 
 
 def leakage_table(scores: Scores, raw: Sequence[Scores], kind: str) -> dict[str, dict[str, dict[str, float | None]]]:

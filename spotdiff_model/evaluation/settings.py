@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.config import checked
+from pipeline.config import UserError, checked
 
 
 class EvaluateConfig(BaseModel):
@@ -15,11 +15,23 @@ class EvaluateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: str = Field(description="Output folder of a training, or an encoder's repo on the hub.")
+    model: str | None = Field(
+        None, description="Output folder of a training (of ours or of a baseline), or an encoder's repo on the hub."
+    )
+    encoder: str | None = Field(
+        None,
+        description="Instead: anybody's encoder, a model in transformers' layout (folder or repo), or module:function.",
+    )
+    pictures: str | None = Field(
+        None, description="Instead: a folder of anybody's pictures, ID.png for each request of --requests."
+    )
+    requests: str | None = Field(
+        None, description="List made by python -m spotdiff_model.requests; default: requests are drawn anew."
+    )
     manifest: str = Field(description="The dataset: file, or folder of parts.")
     split: str = Field("test", description="Judged rows: test, validation or train.")
     output_dir: str | None = Field(
-        None, description="Gets metrics.json, report.html, plots; default: MODEL/evaluation."
+        None, description="Gets metrics.json, report.html, plots; default: evaluation in the folder of the model."
     )
     models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
     seeds: int = Field(
@@ -33,6 +45,10 @@ class EvaluateConfig(BaseModel):
     )
     mlp: bool = Field(True, description="Also probe with small networks (first seed).")
     generation: bool = Field(True, description="Also generate and judge pictures.")
+    bounds: bool = Field(
+        True, description="Also baselines that need no training and, for pictures, the real ones and the text prompt."
+    )
+    save_pictures: bool = Field(False, description="Also write the generated pictures, ID.png.")
     subjects: int = Field(10, ge=1, description="Generation: subjects of the split, at most.")
     backgrounds: int = Field(4, ge=0, description="Generation: new backgrounds per subject.")
     poses: int = Field(4, ge=0, description="Generation: new poses per subject, through ControlNet.")
@@ -44,9 +60,18 @@ class EvaluateConfig(BaseModel):
     dreambench_images: int = Field(4, ge=1, description="Pictures per prompt of DreamBench.")
 
     @property
+    def title(self) -> str:
+        """Whom it is about."""
+        return str(self.model or self.encoder or self.pictures)
+
+    @property
     def folder(self) -> Path:
         """Where the results go."""
-        return Path(self.output_dir) if self.output_dir else Path(self.model) / "evaluation"
+        if self.output_dir:
+            return Path(self.output_dir)
+        if self.encoder:
+            return Path("work/evaluation") / "".join(c if c.isalnum() or c in "-." else "-" for c in self.encoder)
+        return Path(self.title) / "evaluation"
 
 
 def evaluate_config(**values: Any) -> EvaluateConfig:
@@ -55,4 +80,13 @@ def evaluate_config(**values: Any) -> EvaluateConfig:
     Raises:
         UserError: Names the first wrong field.
     """
-    return checked(EvaluateConfig, "evaluation", values)
+    config = checked(EvaluateConfig, "evaluation", values)
+    named = [name for name in ("model", "encoder", "pictures") if getattr(config, name)]
+    if len(named) != 1:
+        raise UserError(f"evaluation: name one of --model, --encoder and --pictures (got {', '.join(named) or 'none'})")
+    if config.pictures and not config.requests:
+        raise UserError("evaluation: --pictures: also name the list that they were made for (--requests)")
+    for name in ("ablations", "dreambench"):
+        if getattr(config, name) and not config.model:
+            raise UserError(f"evaluation: --{name} needs --model, the output folder of a training")
+    return config

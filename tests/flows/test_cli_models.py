@@ -41,7 +41,7 @@ def test_a_wheel_given_by_path_serves_without_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["fetch", "everything"], "models 'everything': nothing to fetch under that name; there is photos\n"),
+        (["fetch", "everything"], "profile 'everything': No such file or directory; shipped profiles: photos, "),
         (["fetch", "photos"], "pip download mediapipe==0.10.21: "),
         (["fetch", "photos", "--wheel", "nowhere.whl"], "wheel nowhere.whl: "),
     ],

@@ -54,7 +54,8 @@ threading.Event().wait()
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of an empty bucket on :func:`s3_server`; the usual environment variables point there."""
     import boto3
-    from s3fs import S3FileSystem
+
+    from pipeline import object_store
 
     for name, value in {
         "AWS_ENDPOINT_URL": s3_server,
@@ -65,6 +66,6 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{time.time_ns()}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    S3FileSystem.clear_instance_cache()
+    object_store._patient_class().clear_instance_cache()
     yield f"s3://{bucket}"
-    S3FileSystem.clear_instance_cache()
+    object_store._patient_class().clear_instance_cache()

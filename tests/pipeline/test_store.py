@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import os
 import random
@@ -13,11 +12,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-from pipeline import store
+from pipeline import process, store
 from pipeline.config import UserError
 
 HOSTILE = ["a::b.png", "per%20cent.png", "sha#rp.png", "<script>.png", "'quote\".png", "é ü 你.png", "[x]*.png"]
@@ -103,7 +101,7 @@ def test_an_unknown_scheme_is_a_users_mistake() -> None:
 
 WRITER = """
 import sys
-from pipeline import store
+from pipeline import process, store
 with store.atomic(sys.argv[1]) as file:
     print("writing", flush=True)
     while True:
@@ -145,8 +143,25 @@ def test_stray_search_leaves_other_files_alone(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".hidden", "file.tmp"]
 
 
+@pytest.mark.parametrize(("age", "removed"), [(60.0, 0), (store.FOREIGN_SECONDS + 60, 1)])
+def test_another_machine_s_temporary_file_stays_until_it_is_old(
+    age: float, removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process cannot be asked after from here, and no lock on the file is to be relied on."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(process, "space", lambda: "another machine")
+        store._here.cache_clear()
+        store._writer.cache_clear()
+        theirs = store.temporary_name(tmp_path / "file")
+    store._here.cache_clear()
+    store._writer.cache_clear()
+    theirs.write_bytes(b"half")
+    os.utime(theirs, (time.time() - age,) * 2)
+    assert store.remove_stray(str(tmp_path)) == removed
+    assert theirs.exists() != bool(removed)
+
+
 def test_a_search_for_strays_never_takes_a_live_writers_file(tmp_path: Path) -> None:
-    """Not even between the creation of the writer's file and its lock."""
     done = threading.Event()
 
     def search() -> None:
@@ -162,19 +177,3 @@ def test_a_search_for_strays_never_takes_a_live_writers_file(tmp_path: Path) -> 
         done.set()
         searcher.join()
     assert len(os.listdir(tmp_path)) == 300
-
-
-def test_a_file_taken_for_stray_before_it_was_locked_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, removed = fcntl.flock, []
-
-    def late(file: IO[bytes], operation: int) -> None:
-        if operation == fcntl.LOCK_EX and not removed:
-            removed.append(store.remove_stray(str(tmp_path)))
-        lock(file, operation)
-
-    monkeypatch.setattr(fcntl, "flock", late)
-    store.write_bytes(f"{tmp_path}/file", b"x")
-    assert removed == [1]
-    assert (tmp_path / "file").read_bytes() == b"x"

@@ -1,13 +1,16 @@
 """A build without models: stages that fill rows from hashes, so that ledger, runner and manifest can be tested fast.
 
 The real ``sources`` stage and duplicate search run before them; ids, seeds, splits and pictures are as valid as those
-of a real build, only 16 px large and without meaning.
+of a real build, only 16 px large and without meaning. Poses and pictures come from a small stock, so that drawing them
+costs next to nothing: what is left is what the pipeline itself costs, which ``benchmarks/scale.py`` measures.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +38,9 @@ from pipeline.stages.sources import Sources
 SIZE = 16
 LINE_WIDTH = 0.03  # of the tiny profile
 SPLITS = Splits(validation=0.1, test=0.1)
-Calls = list[str]
+STOCK = 64
+"""Different pictures in stock; of poses there are 256."""
+Calls = list[str] | deque[str]
 
 
 def picture(seed: int | str, size: int = SIZE) -> Image.Image:
@@ -52,6 +57,27 @@ def write_pictures(folder: Path, count: int, first: int = 0) -> Path:
     return folder
 
 
+@functools.cache
+def _stocked(number: int) -> tuple[bytes, str, str]:
+    """PNG, sha256 and perceptual hash of a picture."""
+    png = to_png(picture(number))
+    return png, hashlib.sha256(png).hexdigest(), phash(from_png(png))
+
+
+@functools.cache
+def _pose(number: int) -> tuple[list[list[float]], bytes]:
+    """Keypoints and their control image."""
+    points = np.random.default_rng(number).random((18, 3)).round(4).tolist()
+    return points, to_png(draw_pose(points, SIZE, LINE_WIDTH))
+
+
+@functools.cache
+def _mask() -> bytes:
+    mask = Image.new("L", (SIZE, SIZE))
+    mask.paste(255, (4, 2, 12, 15))
+    return to_png(mask)
+
+
 @dataclass(frozen=True)
 class ToyPoses:
     name: ClassVar[str] = "poses"
@@ -66,13 +92,13 @@ class ToyPoses:
 
     def process(self, rows: Sequence[Posed]) -> Iterator[Posed]:
         for row in rows:
-            points = np.random.default_rng(int(row.source_id, 16)).random((18, 3)).round(4).tolist()
+            points, control = _pose(int(row.source_id[:2], 16))
             yield row.grow(
                 Posed,
                 pose_id=ids.pose_id(row.source_id, points),
                 split=ids.split_of(row.source_id, 0, SPLITS),
                 keypoints=points,
-                control=to_png(draw_pose(points, SIZE, LINE_WIDTH)),
+                control=control,
             )
 
 
@@ -109,15 +135,13 @@ class ToySubjects:
             if self.fails and _hash(str(row)) % self.fails == 0 and Path(self.broken).exists():
                 yield row.fail("ConnectionError: the model went away")
                 continue
-            mask = Image.new("L", (SIZE, SIZE))
-            mask.paste(255, (4, 2, 12, 15))
             made = row.grow(
                 Subject,
                 subject_seed=seed,
-                subject_image=to_png(picture(seed)),
+                subject_image=_stocked(seed % STOCK)[0],
                 pose_score=0.9,
                 people=1,
-                mask=to_png(mask),
+                mask=_mask(),
                 mask_score=0.95,
                 mask_area=8 * 13 / SIZE**2,
                 clip_t_subject=0.3,
@@ -155,15 +179,16 @@ class ToyVariations:
     def process(self, rows: Sequence[Variation]) -> Iterator[Variation]:
         for row in rows:
             self.calls.append(str(row))
-            time.sleep(self.seconds)
+            if self.seconds:
+                time.sleep(self.seconds)
             seed = ids.seed_for(row.source_id, self.name, row.subject_id, row.background_id, row.attempt, 0)
-            image = to_png(picture(seed))
+            image, sha256, code = _stocked(seed % STOCK)
             made = row.grow(
                 Variation,
                 background_seed=seed,
                 image=image,
-                sha256=hashlib.sha256(image).hexdigest(),
-                phash=phash(from_png(image)),
+                sha256=sha256,
+                phash=code,
                 clip_t_background=0.25,
                 subject_kept=0.99,
             )

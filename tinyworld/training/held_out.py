@@ -33,18 +33,14 @@ def background_of(number: int) -> Background:
 def subject_images(profile: Profile, pose_seed: int, numbers: Sequence[int]) -> np.ndarray:
     """Pictures uint8 [B, S, S, 3] of these identities, all in the pose of one scene."""
     settings, models = profile.subjects, profile.models
-    denoiser = subject_denoiser(Model(models.base), Model(models.controlnet), profile.scheduler)
+    denoiser = subject_denoiser(Model(models.base), Model(models.controlnet), profile.schedulers["subjects"])
     control = draw_pose(render_seed(pose_seed).keypoints, profile.sources.size, profile.poses.line_width)
     prompts = [settings.prompt_template.format(subject=identity_of(number).prompt()) for number in numbers]
     guided = settings.guidance_scale > 1
     made = denoiser.denoise(
         seeds=[ids.seed_for(f"{pose_seed:016x}", "subjects", str(number), "", 0, RUN_SEED) for number in numbers],
-        image=_tensor(np.asarray(control)),
-        prompt_embeds=denoiser.embed(prompts),
-        negative_prompt_embeds=denoiser.embed([settings.negative_prompt] * len(prompts)) if guided else None,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
+        **denoiser.embed(prompts, [settings.negative_prompt] * len(prompts) if guided else None),
+        **denoiser.family.subject_arguments(_tensor(np.asarray(control)), settings),
     )
     return np.asarray(pixels_of(made))
 
@@ -52,7 +48,7 @@ def subject_images(profile: Profile, pose_seed: int, numbers: Sequence[int]) -> 
 def variation_images(profile: Profile, numbers: Sequence[int]) -> list[np.ndarray]:
     """Pictures uint8 [S, S, 3]: of these held-out figures, each before a held-out background of its own."""
     settings = profile.backgrounds
-    denoiser = background_denoiser(Model(profile.models.inpaint), profile.scheduler)
+    denoiser = background_denoiser(Model(profile.models.inpaint), profile.schedulers["backgrounds"])
     figures = [render_seed(EVALUATION_SEED + number) for number in numbers]
     kept = [kept_area(figure.mask, settings.mask_margin) for figure in figures]
     pixels = [_tensor(figure.image) for figure in figures]
@@ -69,18 +65,13 @@ def variation_images(profile: Profile, numbers: Sequence[int]) -> list[np.ndarra
             )
             for number in numbers
         ],
-        image=torch.cat(pixels),
-        mask_image=torch.stack([torch.from_numpy(~area).float()[None] for area in kept]),
-        masked_image_latents=torch.cat(
-            [_latents(denoiser, number, picture) for number, picture in zip(numbers, greyed, strict=True)]
+        **denoiser.embed(prompts, [settings.negative_prompt] * len(prompts) if guided else None),
+        **denoiser.family.background_arguments(
+            torch.cat(pixels),
+            torch.stack([torch.from_numpy(~area).float()[None] for area in kept]),
+            torch.cat([_latents(denoiser, number, picture) for number, picture in zip(numbers, greyed, strict=True)]),
+            settings,
         ),
-        height=kept[0].shape[0],
-        width=kept[0].shape[1],
-        strength=1.0,
-        prompt_embeds=denoiser.embed(prompts),
-        negative_prompt_embeds=denoiser.embed([settings.negative_prompt] * len(prompts)) if guided else None,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
     )
     return [
         paste(figure.image, painted, seam(area, settings.feather))

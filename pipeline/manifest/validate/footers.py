@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import store
 from pipeline.arrow import open_parquet
@@ -101,7 +100,7 @@ def misses(manifest: Manifest, problems: Problems) -> Iterator[tuple[str, str]] 
             problems.add(None, None, message, remedy=_LIST_AGAIN)
             return None
         try:
-            schema = pq.read_schema(file)
+            schema = open_parquet(file).schema_arrow
         except (pa.ArrowException, OSError) as error:
             problems.add(None, None, f"{path}: not a readable Parquet file: {error}", remedy=_LIST_AGAIN)
             return None

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import store
 from pipeline.config import UserError
 from pipeline.manifest.columns import as_written, exact
 from pipeline.manifest.digest import RowsDigest, canonical_columns
@@ -71,8 +72,10 @@ class _Rows:
         digest: RowsDigest | None = RowsDigest()
         for group in range(parquet.num_row_groups):
             try:
-                batches = parquet.read_row_group(group, columns=self.columns, use_threads=False).to_batches()
-            except (pa.ArrowException, OSError):
+                batches = _read(parquet, group, self.columns).to_batches()
+            except (pa.ArrowException, OSError) as error:
+                if store.vanished(error):
+                    raise
                 self._name_damage(parquet, group)
                 self.factors.skip()
                 digest = None
@@ -104,6 +107,12 @@ class _Rows:
         last = self.number + parquet.metadata.row_group(group).num_rows - 1
         for column in self.columns:
             try:
-                parquet.read_row_group(group, columns=[column], use_threads=False)
+                _read(parquet, group, [column])
             except (pa.ArrowException, OSError) as error:
                 self.problems.add(self.number, column, f"cannot be read, in one of the rows up to {last}: {error}")
+
+
+def _read(parquet: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    table = parquet.read_row_group(group, columns=columns, use_threads=False)
+    table.validate(full=True)  # text that is none would be found only when it is looked at
+    return table

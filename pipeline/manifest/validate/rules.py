@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.config import SourceSettings, Splits
 
-_LIMITS = {
+LIMITS = {
     "pose_score": ("min_pose_score", None),
     "mask_score": ("min_mask_score", None),
     "mask_area": ("min_mask_area", "max_mask_area"),
@@ -64,14 +64,18 @@ def rules_of(footer: Mapping[str, Any]) -> Rules:
         line_width=_number(_mapping(profile.get("poses")).get("line_width")),
         limits={
             score: (_number(quality.get(low)), _number(quality.get(high)) if high else None)
-            for score, (low, high) in _LIMITS.items()
+            for score, (low, high) in LIMITS.items()
         },
-        subset="filtered" in footer,
+        subset="filtered" in footer or any("filtered" in _mapping(one) for one in _list(footer.get("merged"))),
     )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _whole(value: Any) -> int | None:

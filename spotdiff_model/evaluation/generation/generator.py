@@ -13,6 +13,7 @@ from pipeline import banks
 from pipeline.config import Profile, UserError
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.models.clip import Clip
+from spotdiff_model.denoiser import Denoiser
 from spotdiff_model.evaluation.generation.measures import Embed, PictureModels
 from spotdiff_model.evaluation.generation.observe import Observer
 from spotdiff_model.evaluation.generation.requests import Request
@@ -35,42 +36,30 @@ def generate(pipe: SpotDiffPipeline, requests: Sequence[Request], progress: Pict
         ).images
         return images
 
-    return _in_batches(make, requests, pipe.encoder.config.sampling.line_width, progress)
+    return in_batches(make, requests, pipe.encoder.config.sampling.line_width, progress)
 
 
-def generate_from_text(
-    pipe: SpotDiffPipeline, requests: Sequence[Request], progress: PictureProgress
-) -> list[Image.Image]:
+def generate_from_text(denoiser: Denoiser, requests: Sequence[Request], progress: PictureProgress) -> list[Image.Image]:
     """The same requests with the subject's description instead of ``S*``: what the frozen models can do at all."""
-    from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 
-    names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
-    parts = {name: getattr(pipe, name) for name in names}
-    parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    sampling = pipe.encoder.config.sampling
+    def make(asked: Sequence[Request], **arguments: Any) -> list[Image.Image]:
+        negative = [denoiser.sampling.negative_prompt] * len(asked)
+        return denoiser(prompt=[request.text_prompt for request in asked], negative_prompt=negative, **arguments)
 
-    def make(asked: Sequence[Request], pose: Sequence[Image.Image] = (), **arguments: Any) -> list[Image.Image]:
-        if pose:
-            denoiser = StableDiffusionControlNetPipeline(**parts, controlnet=pipe.controlnet)
-            arguments |= {"image": list(pose), "controlnet_conditioning_scale": sampling.controlnet_conditioning_scale}
-        else:
-            denoiser = StableDiffusionPipeline(**parts)
-        denoiser.set_progress_bar_config(disable=True)
-        images: list[Image.Image] = denoiser(
-            [request.text_prompt for request in asked],
-            negative_prompt=[sampling.negative_prompt] * len(asked),
-            num_inference_steps=sampling.num_inference_steps,
-            guidance_scale=sampling.guidance_scale,
-            **arguments,
-        ).images
-        return images
-
-    return _in_batches(make, requests, sampling.line_width, progress)
+    return in_batches(make, requests, denoiser.sampling.line_width, progress)
 
 
-def _in_batches(
+def in_batches(
     make: Callable[..., list[Image.Image]], requests: Sequence[Request], line_width: float, progress: PictureProgress
 ) -> list[Image.Image]:
+    """One picture per request, in order.
+
+    Args:
+        make: Requests, one ``generator`` each and, where poses are asked for, their control pictures as ``pose``.
+        requests: All of them; those with and those without a pose never share a batch.
+        line_width: Of the control pictures' limbs.
+        progress: Told after each batch.
+    """
     import torch
 
     pictures: dict[int, Image.Image] = {}

@@ -9,6 +9,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.imaging.keypoints import oks
+from spotdiff_model.evaluation.clusters import clustered_error, error_key
+from spotdiff_model.evaluation.generation.copying import WAYS, copied, greyed
+from spotdiff_model.evaluation.generation.look_alikes import Gallery, look_alike_precision
 from spotdiff_model.evaluation.generation.observe import Seen
 from spotdiff_model.evaluation.generation.requests import EDITED, PARTS, Request
 from spotdiff_model.evaluation.metrics import generation_key
@@ -16,8 +19,6 @@ from tinyworld.judges.attributes import JUDGED, PixelJudges, crown_color
 
 COPIED = 0.5
 """Object keypoint similarity from which on a pose counts as the same (COCO's loosest threshold)."""
-GREY = 127
-"""What stands outside the subject in masked pictures."""
 _POSES = {
     "oks_reference": "OKS with the reference's pose",
     "oks_asked": "OKS with the asked pose",
@@ -38,6 +39,9 @@ MEASURES = {
     "dino_masked": "DINO, masked",
     "person_found": "person found",
     "background_copy_rate": "background copied",
+    **{f"copy_geo_{way}": f"copy_geo, {way}" for way in WAYS},
+    "look_alike_map": "mAP among look-alikes",
+    "look_alike_chance": "mAP among look-alikes, by chance",
     **_POSES,
     **_ATTRIBUTES,
     "internal_variance": "internal variance",
@@ -57,6 +61,7 @@ class PictureModels:
         clip, text: CLIP's embeddings.
         dino: DINO's embedding, or None where its weights are not to be had.
         pixels: Attribute judges of the miniature world, or None for other worlds.
+        gallery: Real pictures, for generated ones to find their subject in; None: not measured.
     """
 
     see: Callable[[Image.Image], Seen]
@@ -64,6 +69,7 @@ class PictureModels:
     text: EmbedText
     dino: Embed | None = None
     pixels: PixelJudges | None = None
+    gallery: Gallery | None = None
 
 
 def measure_pictures(
@@ -77,7 +83,7 @@ def measure_pictures(
         models: What they are looked at with.
 
     Returns:
-        Values by ``generation/PART/MEASURE``:
+        Values by ``generation/PART/MEASURE``, and under ``..._error`` standard errors clustered by subject:
 
         - ``clip_t``: cosine of picture and prompt (the class noun in the place of ``S*``);
         - ``clip_i``, ``clip_i_masked``: cosine of picture and reference, whole, and with all but the subject greyed;
@@ -88,13 +94,16 @@ def measure_pictures(
           for the poses that were asked for, i.e. of a generator that obeys (without an asked pose: of the other
           references' poses); ``pose_followed``: share whose pose is the asked one; ``oks_reference``, ``oks_asked``;
         - ``background_copy_rate``: share that CLIP finds nearer to the reference's background than to the asked one;
+        - ``copy_geo_identity``, ``_pose``, ``_background``: -1 the truth, +1 the reference
+          (:mod:`~spotdiff_model.evaluation.generation.copying`);
+        - ``look_alike_map``: the generated picture as a query among real pictures of its subject and its look-alikes;
         - ``attributes_kept``: share of the subject's visible attributes that pixel judges find again (all count as lost
           where no person is found), and by attribute; ``edit_done``: share with a red crown on the head.
     """
     seen = [models.see(picture) for picture in pictures]
-    masked = [_greyed(picture, look.mask) for picture, look in zip(pictures, seen, strict=True)]
+    masked = [greyed(picture, look.mask) for picture, look in zip(pictures, seen, strict=True)]
     references = [request.reference for request in requests]
-    cut = [_greyed(request.reference, request.reference_mask) for request in requests]
+    cut = [greyed(request.reference, request.reference_mask) for request in requests]
     embedded = {
         "": (models.clip(pictures), models.clip(references)),
         "_masked": (models.clip(masked), models.clip(cut)),
@@ -106,20 +115,33 @@ def measure_pictures(
         "person_found": np.array([float(look.pose is not None) for look in seen]),
         "background_copy_rate": _backgrounds_copied(requests, embedded[""][0], models.text),
         **_poses(requests, seen),
+        **copied(requests, pictures, seen, models.clip),
+        **_look_alikes(requests, embedded["_masked"][0], models.gallery),
         **(_attributes(requests, pictures, seen, models.pixels) if models.pixels else {}),
     }
+    subjects = np.array([request.subject for request in requests])
     parts = np.array([request.part for request in requests])
     found: dict[str, float] = {}
     for part in PARTS:
         here = parts == part
         for name, values in rows.items():
-            counted = values[here & ~np.isnan(values)]
-            if len(counted):
-                found[generation_key(part, name)] = float(counted.mean())
+            counted = here & ~np.isnan(values)
+            if counted.any():
+                key = generation_key(part, name)
+                found[key] = float(values[counted].mean())
+                error = clustered_error(values[counted], subjects[counted])
+                found |= {} if error is None else {error_key(key): error}
         variance = _internal_variance(embedded["_masked"][0][here], [r.subject for r in requests if r.part == part])
         if variance is not None:
             found[generation_key(part, "internal_variance")] = variance
     return found
+
+
+def _look_alikes(requests: Sequence[Request], masked: np.ndarray, gallery: Gallery | None) -> Mapping[str, np.ndarray]:
+    if gallery is None:
+        return {}
+    precision, chance = look_alike_precision(masked, requests, gallery)
+    return {"look_alike_map": precision, "look_alike_chance": chance}
 
 
 def _poses(requests: Sequence[Request], seen: Sequence[Seen]) -> Mapping[str, np.ndarray]:
@@ -192,10 +214,6 @@ def _internal_variance(embedded: np.ndarray, subjects: Sequence[str]) -> float |
     groups = [embedded[names == name] for name in sorted(set(subjects))]
     spreads = [group.var(axis=0).sum() for group in groups if len(group) > 1]
     return float(np.mean(spreads)) if spreads else None
-
-
-def _greyed(image: Image.Image, mask: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.where(mask[..., None], np.asarray(image), GREY).astype(np.uint8))
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

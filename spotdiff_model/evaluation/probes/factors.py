@@ -13,7 +13,7 @@ from pipeline import banks, ids
 from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
 
-_COLUMNS = ("split", "source_id", "pose_id", "subject_id", "background_id", "keypoints")
+_COLUMNS = ("variation_id", "split", "source_id", "pose_id", "subject_id", "background_id", "keypoints")
 _TEXTS = ("subject_prompt", "background_prompt")
 _PICTURES = ("image", "mask")
 
@@ -54,6 +54,7 @@ class Sample:
         images: PNG bytes, one a row.
         masks: PNG bytes of the subjects' masks.
         subject_prompts, background_prompts: ``[N]`` str, the bank's words.
+        ids: ``[N]`` str, the variations' ids.
     """
 
     factors: FactorLabels
@@ -61,6 +62,7 @@ class Sample:
     masks: list[bytes]
     subject_prompts: np.ndarray
     background_prompts: np.ndarray
+    ids: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,6 +105,7 @@ def read_sample(path: str, split: str, max_rows: int | None = None, seed: int = 
         [picture["bytes"] for picture in content["mask"]],
         np.array(content["subject_prompt"]),
         np.array(content["background_prompt"]),
+        np.array(columns["variation_id"])[wanted],
     )
 
 

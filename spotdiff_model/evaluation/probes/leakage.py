@@ -32,6 +32,7 @@ class LeakageSettings:
         max_rows: Rows that are probed; a seeded draw where there are more.
         kind: Of the probes.
         targets: What is read.
+        permuted: Whether the labels are permuted among the pictures, as a control: then there is nothing to be read.
     """
 
     folds: int = 5
@@ -39,6 +40,7 @@ class LeakageSettings:
     max_rows: int = 2000
     kind: Kind = "linear"
     targets: tuple[str, ...] = TARGETS
+    permuted: bool = False
 
 
 def leakage(features: Features, factors: FactorLabels, settings: LeakageSettings, seed: int) -> Matrix:
@@ -54,9 +56,11 @@ def leakage(features: Features, factors: FactorLabels, settings: LeakageSettings
         rows = np.sort(np.random.default_rng(seed).choice(len(factors), settings.max_rows, replace=False))
         features, factors = features[rows], factors[rows]
     folds = {target: _folds(target, factors, settings, seed) for target in settings.targets}
+    # the folds are those of the true labels: only what is asked for is mixed up
+    asked = factors[np.random.default_rng([seed, 1]).permutation(len(factors))] if settings.permuted else factors
     return {
         name: {
-            target: _score(feature, target, factors, folds[target], settings.kind, seed) for target in settings.targets
+            target: _score(feature, target, asked, folds[target], settings.kind, seed) for target in settings.targets
         }
         for name, feature in features.named().items()
     }

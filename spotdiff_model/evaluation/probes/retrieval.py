@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spotdiff_model.evaluation.clusters import clustered_error
 from spotdiff_model.evaluation.features import FACTORS, Features
 from spotdiff_model.evaluation.probes.factors import FactorLabels
 
@@ -19,12 +20,15 @@ class Retrieval:
         mean_average_precision: mAP over the whole gallery.
         chance: R@1 of a random order.
         queries: How many had something to find.
+        recall_at_1_error, mean_average_precision_error: Standard errors, clustered by subject; None for a single one.
     """
 
     recall_at_1: float
     mean_average_precision: float
     chance: float
     queries: int
+    recall_at_1_error: float | None = None
+    mean_average_precision_error: float | None = None
 
 
 def retrieval(
@@ -53,7 +57,7 @@ def retrieval(
     Returns:
         None if no query has an answer (each subject in one pose only, say).
     """
-    same = {name: _same(getattr(factors, name)) for name in FACTORS}
+    same = {name: same_labels(getattr(factors, name)) for name in FACTORS}
     others = [name for name in FACTORS if name != factor]
     neither = ~same[others[0]] & ~same[others[1]]
     positives = same[factor] & neither
@@ -64,8 +68,8 @@ def retrieval(
         return None
     if len(queries) > max_queries:
         queries = np.sort(np.random.default_rng(seed).choice(queries, max_queries, replace=False))
-    unit = _unit(np.asarray(feature, np.float64))
-    likeness = unit[queries] @ unit.T
+    directions = unit(np.asarray(feature, np.float64))
+    likeness = directions[queries] @ directions.T
     positives, gallery = positives[queries], gallery[queries]
     order = np.argsort(-np.where(gallery, likeness, -np.inf), axis=1, kind="stable")
     hits = np.take_along_axis(positives, order, axis=1)
@@ -76,6 +80,8 @@ def retrieval(
         mean_average_precision=float(average.mean()),
         chance=float((positives.sum(axis=1) / gallery.sum(axis=1)).mean()),
         queries=len(queries),
+        recall_at_1_error=clustered_error(hits[:, 0], factors.subject[queries]),
+        mean_average_precision_error=clustered_error(average, factors.subject[queries]),
     )
 
 
@@ -90,11 +96,13 @@ def retrievals(features: Features, factors: FactorLabels, seed: int = 0) -> dict
     }
 
 
-def _same(labels: np.ndarray) -> np.ndarray:
+def same_labels(labels: np.ndarray) -> np.ndarray:
+    """``[N, N]`` bool: which pictures share a label."""
     _, numbers = np.unique(labels, return_inverse=True)
     same: np.ndarray = numbers[:, None] == numbers[None, :]
     return same
 
 
-def _unit(feature: np.ndarray) -> np.ndarray:
+def unit(feature: np.ndarray) -> np.ndarray:
+    """``[N, D]`` of length 1."""
     return feature / np.maximum(np.linalg.norm(feature, axis=1, keepdims=True), 1e-12)

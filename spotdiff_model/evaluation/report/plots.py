@@ -62,6 +62,32 @@ def bars(methods: Sequence[Scores], metric: str, title: str, chance: float | Non
     return _png(figure)
 
 
+def grouped_bars(values: Mapping[str, Mapping[str, float]], groups: Sequence[str], title: str) -> bytes:
+    """For each group one bar a name; what a name has no value in is left out."""
+    figure, axes = _figure(9, 4)
+    width = 0.8 / max(1, len(values))
+    for number, (name, found) in enumerate(values.items()):
+        there = [(at, found[group]) for at, group in enumerate(groups) if group in found]
+        places = [at - 0.4 + width * (number + 0.5) for at, _ in there]
+        axes.bar(places, [value for _, value in there], width=width, label=name)
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=6, ncols=2)
+    return _png(figure)
+
+
+def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> bytes:
+    """One line a name, on a logarithmic axis."""
+    figure, axes = _figure(6.4, 4)
+    for name, points in lines.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.legend(fontsize=6)
+    return _png(figure)
+
+
 def picture_grid(rows: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> bytes:
     """Rows of captioned pictures, e.g. a reference and what was generated from it."""
     columns = max((len(pictures) for _, pictures in rows), default=1)

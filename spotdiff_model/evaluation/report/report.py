@@ -13,7 +13,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline import store
-from spotdiff_model.evaluation.baselines import RAW
 from spotdiff_model.evaluation.features import FACTORS
 from spotdiff_model.evaluation.generation.measures import MEASURES
 from spotdiff_model.evaluation.generation.requests import PARTS
@@ -22,6 +21,7 @@ from spotdiff_model.evaluation.probes.dependence import COSINE_REMARK
 from spotdiff_model.evaluation.report import plots
 from spotdiff_model.evaluation.report.criteria import Criterion
 from spotdiff_model.evaluation.scoring import Scores, leakage_table
+from spotdiff_model.evaluation.untrained import RAW
 
 _DEPENDENCE = ("distance_correlation", "p_value", "cosine")
 
@@ -86,7 +86,8 @@ def criteria_text(result: EvaluationResult) -> str:
 def _metrics(result: EvaluationResult) -> dict[str, Any]:
     raw = _raw(result)
     return {
-        "format": 2,
+        "format": 3,
+        "evaluated": result.ours.name,
         "model": result.title,
         "data": dict(result.data),
         "protocol": dict(result.protocol),
@@ -149,7 +150,10 @@ def _html(result: EvaluationResult, drawn: Sequence[Mapping[str, Any]]) -> str:
         {
             "title": scores.title,
             "remark": scores.remark,
-            "cells": [{"mean": scores.mean(metric.key), "std": scores.std(metric.key)} for metric in columns],
+            "cells": [
+                {"mean": scores.mean(metric.key), "std": scores.std(metric.key), "error": scores.error(metric.key)}
+                for metric in columns
+            ],
         }
         for scores in result.everybody
     ]
@@ -200,5 +204,6 @@ def _number(value: float | None) -> str:
 
 
 def _cell_text(scores: Scores, metric: str) -> str:
-    std = scores.std(metric)
-    return _number(scores.mean(metric)) + (f" ± {std:.3f}" if std is not None else "")
+    std, error = scores.std(metric), scores.error(metric)
+    spread = f" ± {std:.3f}" if std is not None else ""
+    return _number(scores.mean(metric)) + spread + (f" (se {error:.3f})" if error is not None else "")

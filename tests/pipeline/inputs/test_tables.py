@@ -83,6 +83,18 @@ def test_a_parquet_column_of_any_type_is_text(tmp_path: Path) -> None:
         assert list_sources([str(tmp_path / "t.parquet")])[0].path == "7"
 
 
+def test_parquet_whose_text_is_none_is_an_error(tmp_path: Path) -> None:
+    text = pa.array([b"\xff.png"]).view(pa.string())
+    pq.write_table(pa.table({"file": text}), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=r"t\.parquet: cannot be read as a table: .*UTF8"):
+        list_sources([str(tmp_path / "t.parquet")])
+    data = (tmp_path / "t.parquet").read_bytes()
+    at = data.rindex(b"file")
+    (tmp_path / "t.parquet").write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+    with pytest.raises(UserError, match=r"t\.parquet: cannot be read as a table"):
+        list_sources([str(tmp_path / "t.parquet")])
+
+
 def test_rights_that_match_no_source_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).touch()

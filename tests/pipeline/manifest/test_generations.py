@@ -89,7 +89,8 @@ def _killed(write: Callable[[], None], path: str, at: int) -> tuple[list[str], b
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Staged, "place", watched(Staged.place))
         patch.setattr(store, "remove", watched(store.remove))
-        patch.setattr(Staged, "discard", lambda staged: staged.file.close())  # the lock goes, the file stays
+        patch.setattr(Staged, "discard", lambda staged: staged.file.close())  # the file stays
+        patch.setattr(store, "_writer", lambda pid: f"{store._here()}-999999999-1")  # of a process that is no more
         try:
             write()
         except Killed:
@@ -142,6 +143,39 @@ def test_a_reader_is_told_when_the_manifest_changes_under_it(fragments: Path, tm
         _build(fragments, path, 3, second)
         with pytest.raises(UserError, match="was replaced while it was read; start again"):
             list(opened.batches())
+
+
+def test_an_object_that_is_replaced_while_its_footer_is_read_is_read_anew(
+    fragments: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opening, replacing = f"{s3}/out/v1.parquet", store.open_input, [True]
+    _build(fragments, path, 5, LARGE)
+
+    def replaced_behind(url: str) -> Any:
+        file = opening(url)
+        if url == path and replacing:
+            replacing.clear()
+            _build(fragments, path, 3, LARGE)
+        return file
+
+    monkeypatch.setattr(store, "open_input", replaced_behind)
+    assert Manifest(path).digest == Manifest(str(fragments / "new" / "v1.parquet")).digest
+    assert not replacing
+
+
+@pytest.mark.parametrize("after", [LARGE, SMALL], ids=["replaced", "removed"])
+def test_an_object_that_changes_while_its_rows_are_read_is_told(fragments: Path, s3: str, after: int) -> None:
+    path = f"{s3}/out/v1.parquet"
+    _build(fragments, path, 5, LARGE)
+    manifest = Manifest(path)
+    with (
+        pytest.raises(UserError, match="was replaced while it was read; start again"),
+        manifest.open_part(0) as parquet,
+        store.open_input(path) as unread,
+    ):
+        assert parquet.num_row_groups
+        _build(fragments, path, 3, after)
+        unread.read()
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "kill_writes.py"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "where",
-    ["disk", pytest.param("s3", marks=pytest.mark.xfail(reason="failed once on a busy machine, not understood yet"))],
-)
+@pytest.mark.parametrize("where", ["disk", "s3"])
 def test_a_reader_sees_nothing_false_while_writers_are_killed(where: str) -> None:
     command = [sys.executable, str(BENCHMARK), "--kills", "2", "--rows", "60", "--where", where]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

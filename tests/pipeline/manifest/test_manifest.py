@@ -273,6 +273,25 @@ def test_writing_holds_one_source_at_a_time(tmp_path: Path) -> None:
     assert peaks[1] < peaks[0] * 1.5
 
 
+def test_a_part_has_so_many_rows_at_most(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = build(sources, tmp_path / "whole.parquet", tmp_path / "work").written
+    monkeypatch.setattr("pipeline.manifest.parts.MAX_PART_ROWS", 50)
+    path = str(tmp_path / "parts.parquet")
+    parts = build(sources, path, tmp_path / "work").written
+    assert (parts.digest, parts.rows, len(parts.paths)) == (whole.digest, whole.rows, -(-whole.rows // 50))
+    assert [footer["rows"] for footer in Manifest(path).footers][:-1] == [50] * (whole.rows // 50)
+    assert validate(path) == []
+
+
+def test_statistics_hold_no_pieces_of_pictures(built: Manifest) -> None:
+    group = pq.read_metadata(built.path).row_group(0)
+    told = {(column := group.column(at)).path_in_schema: column.statistics for at in range(group.num_columns)}
+    assert {name for name, statistics in told.items() if not statistics or not statistics.has_min_max} >= {
+        "image.bytes", "mask.bytes", "control.bytes",
+    }  # fmt: skip
+    assert told["pose_score"].has_min_max
+
+
 def test_names_must_say_parquet(sources: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"must end in \.parquet"):
         build(sources, tmp_path / "v1", tmp_path / "work")

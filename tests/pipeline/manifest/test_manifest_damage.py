@@ -180,6 +180,21 @@ def test_every_flipped_bit_of_the_footer_is_found(copy: Path) -> None:
         assert validate(str(copy))
 
 
+def test_names_that_are_no_text_any_more(copy: Path) -> None:
+    data = copy.read_bytes()
+    for name in ("pose_id", "keypoints", "source_uri"):
+        _flip(copy, data, data.rindex(name.encode()), 7)
+        assert validate(str(copy))
+
+
+def test_values_that_are_no_text(copy: Path, built: Manifest) -> None:
+    table = pq.read_table(copy)
+    at = table.schema.get_field_index("prompt")
+    odd = pa.array([b"\xff"] * len(table)).view(pa.string())
+    _write(copy, table.set_column(at, "prompt", odd), built.footer)
+    assert (0, "prompt") in [(problem.row, problem.column) for problem in validate(str(copy))]
+
+
 def test_flipped_bits_are_found_or_change_nothing(copy: Path) -> None:
     data, whole = copy.read_bytes(), pq.read_table(copy)
     dice = random.Random(1)

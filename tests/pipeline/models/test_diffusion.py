@@ -12,7 +12,8 @@ import torch
 from standins import profile
 
 from pipeline.config import Scheduler, UserError
-from pipeline.models.diffusion import Denoiser, background_denoiser, embed_once, pixels_of, subject_denoiser
+from pipeline.models.diffusion import Denoiser, background_denoiser, pixels_of, subject_denoiser
+from pipeline.models.parts import embed_once
 from pipeline.models.resolve import Model
 
 PROMPTS = ["a person in a red shirt", "a person in a green shirt, on a beach"]
@@ -78,9 +79,9 @@ def test_each_prompt_is_encoded_once_and_alone(standins: Path, monkeypatch: pyte
     denoiser = subjects(standins)
     seen = counted(monkeypatch, denoiser.pipe.text_encoder)
     texts = ["once and alone", "and another"]
-    both = denoiser.embed([*texts, texts[0]])
+    both = denoiser.embed([*texts, texts[0]])["prompt_embeds"]
     assert torch.equal(both[0], both[2])
-    assert torch.equal(denoiser.embed(texts[1:])[0], both[1])
+    assert torch.equal(denoiser.embed(texts[1:])["prompt_embeds"][0], both[1])
     assert [shape[0] for shape in seen] == [1, 1]
     expected = denoiser.pipe.encode_prompt(texts[1], "cpu", 1, False)[0]
     assert torch.equal(expected[0], both[1])
@@ -104,12 +105,10 @@ def control() -> torch.Tensor:
 
 
 def run(denoiser: Denoiser, seeds: list[int], image: torch.Tensor | None = None, **options: Any) -> np.ndarray:
-    embeds = denoiser.embed([PROMPTS[seed % 2] for seed in seeds])
     made = denoiser.denoise(
         seeds=seeds,
         image=control() if image is None else image,
-        prompt_embeds=embeds,
-        negative_prompt_embeds=denoiser.embed([""] * len(seeds)),
+        **denoiser.embed([PROMPTS[seed % 2] for seed in seeds], [""] * len(seeds)),
         num_inference_steps=3,
         guidance_scale=2.0,
         **options,
@@ -181,7 +180,7 @@ def test_threads_at_once_give_the_same_pictures(standins: Path) -> None:
 def test_threads_at_once_embed_prompts_at_full_length(standins: Path) -> None:
     def embed(number: int) -> set[int]:
         denoiser = subjects(standins)
-        return {denoiser.embed([f"a person in {number} shirts, {n} hats"]).shape[1] for n in range(40)}
+        return {denoiser.embed([f"a person in {number} shirts, {n} hats"])["prompt_embeds"].shape[1] for n in range(40)}
 
     with ThreadPoolExecutor(4) as pool:
         assert set().union(*pool.map(embed, range(4))) == {48}

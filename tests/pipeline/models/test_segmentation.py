@@ -10,9 +10,10 @@ import pytest
 import torch
 from standins import profile
 
-from pipeline.config import ModelRef, UserError
+from pipeline.config import MaskSettings, ModelRef, UserError
 from pipeline.models.resolve import Model
-from pipeline.models.segmentation import predictor
+from pipeline.models.segmentation import segment
+from pipeline.models.segmenters.segment_anything import predictor
 
 
 def test_a_predictor_per_thread_around_one_sam(standins: Path) -> None:
@@ -32,12 +33,11 @@ def sam(root: Path, **changes: object) -> Model:
     return Model(ref.model_copy(update=changes), str(root))
 
 
-def test_an_unknown_kind_and_half_precision_are_the_user_s_mistakes(tmp_path: Path) -> None:
+def test_an_unknown_kind_is_the_user_s_mistake(tmp_path: Path) -> None:
     (tmp_path / "a" / "sam").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"kind 'vit_x' is none of tiny, default, vit_h, vit_l, vit_b"):
-        predictor(sam(tmp_path, kind="vit_x"))
-    with pytest.raises(UserError, match="float32"):
-        predictor(sam(tmp_path, dtype="float16"))
+    image, pose = np.zeros((64, 64, 3), np.uint8), np.full((18, 3), 0.5)
+    with pytest.raises(UserError, match=r"kind 'vit_x' is none of tiny, default, vit_h, vit_l, vit_b, sam2"):
+        segment(sam(tmp_path, kind="vit_x"), image, pose, MaskSettings())
 
 
 class Harmful:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 from dataclasses import replace
@@ -87,7 +88,8 @@ def test_fragments_are_parquet_to_others(tmp_path: Path) -> None:
     fragment = Ledger(str(tmp_path)).write(rows, Source, stage="sources", shard="0", key="k", settings="s")
     table = pq.read_table(fragment.path, page_checksum_verification=True)
     assert table.column("source_image").to_pylist() == [row.source_image for row in rows]
-    assert pq.read_table(fragment.path, columns=["path"]).column("path").to_pylist() == ["0.png", "1.png", "2.png"]
+    rest = [json.loads(text) for text in table.column("row").to_pylist()]
+    assert rest == [{"source_id": f"{n:016x}", "path": f"{n}.png"} for n in range(3)]
 
 
 @pytest.mark.parametrize("place", [0.3, -20], ids=["rows", "footer"])

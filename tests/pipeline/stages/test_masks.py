@@ -15,7 +15,7 @@ from standins import profile
 from pipeline.config import MaskSettings, load_profile
 from pipeline.imaging.components import clean_mask
 from pipeline.models.resolve import Model
-from pipeline.models.segmentation import predictor
+from pipeline.models.segmenters.segment_anything import predictor
 from pipeline.records import Subject
 from pipeline.stages.masks import SegmentSubjects
 from tinyworld.world.render import render_seed

@@ -208,14 +208,15 @@ def test_each_judge_depends_on_its_own_limits_only(judge: JudgeSubjects, variati
     subjects, backgrounds = judge.settings(), variations.settings()
     assert json.loads(json.dumps([subjects, backgrounds])) == [subjects, backgrounds]
     for name, value in STRICT.model_dump().items():
-        changed = strict(**{name: value + 1})
+        changed = strict(**{name: (value or 0) + 1})
         moved = [
             replace(judge, quality=changed).settings() != subjects,
             replace(variations, quality=changed).settings() != backgrounds,
         ]
         theirs = name in ("min_subject_kept", "min_clip_t_background", "min_image_std")
-        # the siblings' distance is DistinctSubjects' own
-        assert moved == [not theirs and name != "min_sibling_distance", theirs]
+        # the siblings' distance is DistinctSubjects' own, and the gates for photographs are JudgePhotos'
+        elsewhere = name in ("min_sibling_distance", "max_mask_growth", "count_people", "max_seam")
+        assert moved == [not theirs and not elsewhere, theirs]
 
 
 def test_the_trained_clip_tells_backgrounds_apart(weights: Path) -> None:

@@ -44,7 +44,7 @@ class Paint:
         self.before(len(self.seen))
         self.seen.append([(str(row), row.subject_attempt) for row in rows])
         if any(map(self.breaks, rows)):
-            raise RuntimeError("out of memory")
+            raise RuntimeError("out of paint")
         return np.array([row.subject_attempt for row in rows])
 
     def finish(self, rows: Sequence[Subject], made: np.ndarray) -> list[Subject]:
@@ -159,7 +159,7 @@ def test_one_row_that_breaks_fails_alone_and_is_not_tried_again() -> None:
     assert {key: row.status for key, row in rows.items()} == {
         "a/s0": Status.OK, "a/s1": Status.FAILED, "a/s2": Status.OK, "a/s3": Status.OK
     }  # fmt: skip
-    assert rows["a/s1"].error == "RuntimeError: out of memory"
+    assert rows["a/s1"].error == "RuntimeError: out of paint"
     assert rows["a/s2"].subject_image == b"a/s2 0"
     assert sum(("a/s1", 0) in batch for batch in paint.seen) == 2  # in the batch, then alone
 

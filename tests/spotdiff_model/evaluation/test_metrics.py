@@ -5,12 +5,12 @@ from __future__ import annotations
 from toy import perfect, toy_factors
 
 from spotdiff_model.evaluation import metrics
-from spotdiff_model.evaluation.baselines import Method
 from spotdiff_model.evaluation.generation.measures import MEASURES
 from spotdiff_model.evaluation.generation.requests import PARTS
 from spotdiff_model.evaluation.metrics import METRICS, Bound, Metric
 from spotdiff_model.evaluation.probes.leakage import LeakageSettings
 from spotdiff_model.evaluation.scoring import ScoringSettings, score_method
+from spotdiff_model.evaluation.untrained import Method
 
 
 def test_every_metric_is_filled_in_under_its_key():

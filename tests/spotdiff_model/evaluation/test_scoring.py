@@ -7,11 +7,11 @@ import pytest
 from toy import guessing, leaking, perfect, toy_factors
 
 from spotdiff_model.evaluation import metrics
-from spotdiff_model.evaluation.baselines import ClipFeatures, Method, baselines
 from spotdiff_model.evaluation.features import Features
 from spotdiff_model.evaluation.probes.leakage import LeakageSettings
 from spotdiff_model.evaluation.report.criteria import Criterion, acceptance_criteria
 from spotdiff_model.evaluation.scoring import Scores, ScoringSettings, leakage_table, score_method
+from spotdiff_model.evaluation.untrained import ClipFeatures, Method, untrained_baselines
 
 SETTINGS = ScoringSettings(
     LeakageSettings(folds=2, crossed_folds=2, targets=("subject", "pose", "background")), None, 19
@@ -109,7 +109,7 @@ def test_baselines_are_raw_clip_its_erasure_and_chance():
     factors, known = toy_factors(seed=1), toy_factors(seed=2)
     parts = [np.concatenate(list(perfect(each).named().values()), axis=1) for each in (factors, known)]
     ours, theirs = (ClipFeatures(part, part, each) for part, each in zip(parts, (factors, known), strict=True))
-    methods = {c.name: c for c in baselines(ours, theirs, seeds=[0, 1], width=20)}
+    methods = {c.name: c for c in untrained_baselines(ours, theirs, seeds=[0, 1], width=20)}
     assert set(methods) == {"clip", "clip-tokens", "leace", "leace-oracle", "random"}
     assert methods["clip-tokens"].judged[0].subject.shape == (len(factors), 20)
     first, second = methods["random"].judged

@@ -13,6 +13,7 @@ from transformers import ViTConfig, ViTImageProcessor, ViTModel
 from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
 from spotdiff_model.config import profile_of, train_config
+from spotdiff_model.denoiser import Denoiser
 from spotdiff_model.evaluation.generation.generator import generate, generate_from_text, load_dino
 from spotdiff_model.evaluation.generation.requests import RequestSettings, make_requests
 from spotdiff_model.evaluation.probes.factors import read_sample
@@ -41,7 +42,8 @@ def test_a_picture_depends_on_its_request_alone(standins_root, tmp_path):
         (alone,) = generate(pipe, [requests[at]], lambda *_: None)
         assert np.abs(np.asarray(alone, int) - np.asarray(pictures[at], int)).max() <= 3
     assert np.abs(np.asarray(pictures[0], int) - np.asarray(pictures[1], int)).max() > 3
-    told = generate_from_text(pipe, requests, lambda *_: None)
+    described = profile_of(opened.footer, str(manifest))
+    told = generate_from_text(Denoiser.load(described, root), requests, lambda *_: None)
     assert [picture.size for picture in told] == [picture.size for picture in pictures]
     assert requests[0].description in requests[0].text_prompt and "S*" not in requests[0].text_prompt
     assert np.abs(np.asarray(told[0], int) - np.asarray(pictures[0], int)).max() > 0

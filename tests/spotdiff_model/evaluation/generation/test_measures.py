@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,7 @@ from pipeline.config import load_profile
 from pipeline.models.clip import clip
 from pipeline.models.resolve import Model
 from spotdiff_model.evaluation.generation.generator import embed_images
+from spotdiff_model.evaluation.generation.look_alikes import make_gallery
 from spotdiff_model.evaluation.generation.measures import PictureModels, measure_pictures
 from spotdiff_model.evaluation.generation.observe import Observer, Seen
 from spotdiff_model.evaluation.generation.requests import EDITED, RequestSettings, make_requests
@@ -60,16 +62,18 @@ def drawn(request, background=None):
     return canvas.reduce(4), Seen(pose.keypoints, np.asarray(mask.reduce(4)) > 127)
 
 
-def models_for(pictures, seen, judges):
+def models_for(pictures, seen, judges, gallery=None):
     """Models that know where the figures are, so that only the measures are tested."""
     known = {picture.tobytes(): there for picture, there in zip(pictures, seen, strict=True)}
     model = clip(Model(load_profile("tiny").models.clip))
-    return PictureModels(lambda p: known[p.tobytes()], partial(embed_images, model), model.text_features, pixels=judges)
+    return PictureModels(
+        lambda p: known[p.tobytes()], partial(embed_images, model), model.text_features, pixels=judges, gallery=gallery
+    )
 
 
-def judged(requests, made, judges):
+def judged(requests, made, judges, gallery=None):
     pictures, seen = zip(*made, strict=True)
-    return measure_pictures(requests, pictures, models_for(pictures, seen, judges))
+    return measure_pictures(requests, pictures, models_for(pictures, seen, judges, gallery))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,50 @@ def test_a_generator_that_copies_is_found_out(copied, ideal):
     assert copied["generation/new_background/internal_variance"] == pytest.approx(0, abs=1e-6)
     assert copied["generation/new_background/clip_t"] < ideal["generation/new_background/clip_t"]
     assert copied["generation/edit/edit_done"] < 0.3
+
+
+WAYS = ("identity", "pose", "background")
+
+
+def test_copy_geo_tells_truth_reference_and_a_leak_apart(requests, judges, sample):
+    made = {request.number: drawn(request) for request in requests if request.part != "edit"}
+    known = [
+        replace(r, truth=made[r.number][0], truth_mask=made[r.number][1].mask) for r in requests if r.number in made
+    ]
+    gallery = make_gallery(sample, models_for([], [], judges).clip)
+    perfect = judged(known, list(made.values()), judges, gallery)
+    copying = judged(known, [(r.reference, Seen(r.reference_pose, r.reference_mask)) for r in known], judges, gallery)
+    leaking = judged(known, [drawn(request, request.reference_background) for request in known], judges, gallery)
+    shuffled = judged(known, [*list(made.values())[8:], *list(made.values())[:8]], judges, gallery)
+    for way in WAYS:
+        name = f"generation/new_pose/copy_geo_{way}"
+        assert perfect[name] == pytest.approx(-1, abs=1e-3)
+        assert copying[name] == pytest.approx(1, abs=1e-3)
+        assert -0.6 < shuffled[name] < 0.6
+    # what leaks is told by itself
+    assert leaking["generation/new_pose/copy_geo_pose"] == pytest.approx(-1, abs=1e-3)
+    assert leaking["generation/new_background/copy_geo_identity"] < -0.5
+    assert leaking["generation/new_background/copy_geo_background"] > 0.2
+    assert leaking["generation/new_background/background_copy_rate"] > 0.85
+    found = [each["generation/new_pose/look_alike_map"] for each in (perfect, shuffled)]
+    assert found[0] > found[1]
+    assert 0 < shuffled["generation/new_background/attributes_kept_error"] < 0.2
+
+
+def test_the_truth_is_the_cell_that_was_asked_for(requests, sample):
+    for request in requests:
+        assert len(request.examples) == len(request.example_ids) and request.example_ids[0] == request.reference_id
+        if request.truth is None:
+            continue
+        row = int(np.flatnonzero(sample.ids == request.truth_id)[0])
+        assert np.array_equal(np.asarray(request.truth), np.asarray(Image.open(io.BytesIO(sample.images[row]))))
+        assert sample.factors.subject[row] == request.subject
+        assert sample.background_prompts[row] == request.background
+        assert request.truth_id not in request.example_ids
+        if request.pose is not None:
+            assert np.array_equal(sample.factors.keypoints[row], request.pose)
+    assert any(request.truth is not None for request in requests)
+    assert [request.number for request in requests] == list(range(len(requests)))
 
 
 def test_somebody_else_is_not_taken_for_the_subject(requests, judges, ideal):

@@ -1,4 +1,7 @@
-"""Who is compared: encoders, the raw CLIP, CLIP after closed-form erasure, and chance."""
+"""Baselines that need no training: the raw CLIP, CLIP after closed-form erasure, and chance.
+
+Those that are trained are in :mod:`spotdiff_model.baselines`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ FULL_CLIP = "clip-tokens"
 """The method whose probes say what there is to be read at all."""
 RAW = ("clip", FULL_CLIP)
 LEACE = "leace"
+REAL = "real"
+"""The ceiling: the dataset's own pictures of the cells that were asked for; scored in pictures only."""
 TEXT_PROMPT = "text-prompt"
 """The upper bound: no encoder, but the subject's description in the prompt; scored in pictures only."""
 
@@ -48,7 +53,9 @@ class ClipFeatures:
     factors: FactorLabels
 
 
-def baselines(judged: ClipFeatures, fitted: ClipFeatures, seeds: Sequence[int], width: int = 256) -> list[Method]:
+def untrained_baselines(
+    judged: ClipFeatures, fitted: ClipFeatures, seeds: Sequence[int], width: int = 256
+) -> list[Method]:
     """Everybody who needs no training.
 
     Args:

@@ -1,0 +1,131 @@
+"""The engine of a cluster: Prefect keeps flow, names and states, Ray says where each task runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from prefect_ray import RayTaskRunner
+from prefect_ray.context import remote_options
+from ray.exceptions import RayError, RayTaskError
+
+from flows.engines.ray_news import news_desk
+from flows.engines.scheduled import Drive, Landed, prefect_task
+from pipeline.config import Profile, UserError
+from pipeline.runner.engine import Chain
+from pipeline.runner.plan import Shard
+from pipeline.runner.task import StageTask
+
+LOST_WORKERS = 3
+"""How often Ray runs a task again whose process or machine died."""
+QUEUED = 2
+"""Shards under way for each task that the cluster can run at a time: the rest waits where Ray sees it."""
+_COUNT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task takes of a machine.
+
+    Attributes:
+        gpus: 0..1.
+        cores: Threads that torch uses.
+    """
+
+    gpus: float
+    cores: int
+
+    def __str__(self) -> str:
+        return f"{self.gpus:g} GPU and {self.cores} CPU" if self.gpus else f"{self.cores} CPU"
+
+    def room(self) -> int:
+        """How many such tasks the machines that are there now can run at a time."""
+        return sum(self._on(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+    def _on(self, has: dict[str, float]) -> int:
+        by_cores = int(has.get("CPU", 0) / self.cores)
+        return min(by_cores, int(has.get("GPU", 0) / self.gpus)) if self.gpus else by_cores
+
+    def options(self) -> dict[str, Any]:
+        """For Ray; ``max_calls=0`` keeps a process, and its models, for the next task of a GPU."""
+        return {"num_cpus": self.cores, "num_gpus": self.gpus, "max_calls": 0, "max_retries": LOST_WORKERS}
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Every stage of every shard is one Prefect task, which Ray runs where a GPU is free, or a core.
+
+    Must be called where Ray is connected (:func:`flows.engines.ray_cluster.connected`).
+
+    Attributes:
+        profile: Says what a task takes of a machine.
+        workers: Shards under way; None: by what there is room for, also while machines come and go.
+        cancel: Set to end the work.
+    """
+
+    profile: Profile
+    workers: int | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
+        """See :class:`pipeline.runner.engine.Engine`. Must be called inside a flow.
+
+        Raises:
+            UserError: The cluster has no room for a task, or lost the processes of one again and again.
+        """
+        if not tasks:
+            return [[] for _ in shards]
+        needs = Needs(max(task.gpus for task in tasks), self.profile.torch_threads)
+        room = _now_and_then(needs.room)
+        if not room():
+            raise UserError(
+                f"profile {self.profile.name}: a task takes {needs}, which no machine of the Ray cluster has; "
+                "add one, or set gpus and torch_threads in a profile of your own"
+            )
+        runner: RayTaskRunner[Landed] = RayTaskRunner()
+        with runner, remote_options(**needs.options()), news_desk() as desk:
+            drive = Drive(
+                runner,
+                [prefect_task(task, desk.report) for task in tasks],
+                lambda: self.workers or QUEUED * max(room(), 1),
+                self.cancel,
+                desk.landed,
+            )
+            try:
+                return drive(shards)
+            except BaseException as error:
+                _call_off(drive)
+                if isinstance(error, RayError):
+                    raise UserError(_told(error)) from error
+                raise
+
+
+def _call_off(drive: Drive) -> None:
+    """Ends what is under way; fragments are whole or not there, so that nothing needs to be waited for."""
+    for future, _ in drive.under_way.values():
+        with suppress(Exception):
+            ray.cancel(future.wrapped_future)  # type: ignore[attr-defined]
+
+
+def _told(error: RayError) -> str:
+    said = error.cause if isinstance(error, RayTaskError) else error
+    first = str(said).strip().partition("\n")[0]
+    return f"Ray gave up a task ({type(said).__name__}: {first}); what is finished is kept: the same command goes on"
+
+
+def _now_and_then(count: Callable[[], int]) -> Callable[[], int]:
+    """The same count, asked for anew every few seconds."""
+    last: tuple[float, int] | None = None
+
+    def counted() -> int:
+        nonlocal last
+        if last is None or time.monotonic() - last[0] > _COUNT_SECONDS:
+            last = time.monotonic(), count()
+        return last[1]
+
+    return counted

@@ -1,0 +1,1 @@
+"""Baselines that are trained: other methods' ideas, rebuilt small, behind one interface."""

@@ -1,0 +1,65 @@
+"""``python -m spotdiff_model.paper --manifest FILE``: table 1, table 2, figures 1 and 5 to 8, the efficiency sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.config import checked
+from spotdiff_model.command import run, with_options
+
+
+class PaperConfig(BaseModel):
+    """One call of the command; descriptions are its help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    manifest: str = Field(description="The dataset, with train, validation and test split.")
+    output_dir: str = Field("work/paper", description="Gets trainings, evaluations, tables and figures; resumes there.")
+    models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
+    small: bool = Field(False, description="Toy size: shows that all parts run, proves nothing.")
+    methods: str | None = Field(None, description="Only these rows of table 1, by commas.")
+    tables: str = Field("table1,table2,efficiency", description="Which parts, by commas.")
+
+
+def main(**options: Any) -> None:
+    """Trains and evaluates every method, ablation and cut of the data, and makes tables and figures of them.
+
+    What is there already is not done again, so stop it when you like. Hours; with --small minutes.
+    """
+    config = checked(PaperConfig, "paper", options)
+    from dataclasses import replace
+
+    from pipeline import store
+    from spotdiff_model.paper.figures import draw_all
+    from spotdiff_model.paper.plan import FULL, SMALL, runs
+    from spotdiff_model.paper.tables import table
+    from spotdiff_model.paper.work import Paper, data_of
+
+    effort = SMALL if config.small else FULL
+    if config.methods:
+        effort = replace(effort, methods=tuple(config.methods.split(",")))
+    folder = Path(config.output_dir)
+    paper = Paper(config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True))
+    paper.ask()
+    parts: dict[str, list[Any]] = {name: [] for name in config.tables.split(",")}
+    for each in runs(effort):
+        if each.group in parts:
+            found = paper.done(each, first=not parts[each.group] and each.group == "table1")
+            if found is not None:
+                parts[each.group].append((each, found))
+    head = f"On {data_of(config.manifest)}, {effort.steps} steps, seeds {list(range(effort.seeds))}."
+    for name, results in parts.items():
+        if name != "efficiency" and results:
+            text = f"{head}\n\n{table(results, reads=name == 'table1')}\n"
+            store.write_bytes(str(folder / f"{name}.md"), text.encode())
+            typer.echo(f"{name}\n\n{text}")
+    figures = draw_all(parts.get("table1", []), parts.get("efficiency", []), folder)
+    typer.echo(f"figures: {', '.join(path.name for path in figures)} in {folder}")
+
+
+if __name__ == "__main__":
+    run(with_options(PaperConfig, main))

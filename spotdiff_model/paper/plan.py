@@ -1,0 +1,121 @@
+"""What is trained for which table: pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from spotdiff_model.evaluation.ablations import ABLATIONS
+from spotdiff_model.methods import OURS, READS
+
+NATIVE, PAIRED = "same", "other"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much.
+
+    Attributes:
+        steps: Of each training; baselines and ours alike.
+        fit_steps: Of methods that are trained on each subject.
+        batch: Pictures a step.
+        seeds: Trainings of each method.
+        subjects, backgrounds, poses, edits: What pictures are asked for.
+        sizes: Training pictures in the efficiency sweep.
+        rates: Whether a learning rate is searched for each baseline.
+        methods: Rows of table 1; empty: all.
+    """
+
+    steps: int = 3000
+    fit_steps: int = 200
+    batch: int = 32
+    seeds: int = 3
+    subjects: int = 50
+    backgrounds: int = 4
+    poses: int = 4
+    edits: int = 3
+    sizes: tuple[int, ...] = (1000, 3000, 10000, 30000)
+    rates: bool = True
+    methods: tuple[str, ...] = ()
+
+
+FULL = Effort()
+SMALL = Effort(
+    steps=20, fit_steps=5, batch=8, seeds=1, subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100), rates=False,
+    methods=("ours", "ours-no-text", "nearid-experts", "nearid", "ip-adapter", "elite", "textual-inversion"),
+)  # fmt: skip
+
+_PER_SUBJECT = ("textual-inversion", "dreambooth")
+_LEARNING = (
+    "nearid", "ip-adapter", "ip-adapter-plus", "elite-global", "elite", "blip-diffusion", "moma", "disenvisioner",
+)  # fmt: skip
+EFFICIENT = ("ours", "nearid", "ip-adapter", "elite")
+"""Methods of the efficiency sweep."""
+FACTORS = ("subject_id", "source_id", "background_id")
+"""Varied one at a time: subjects, poses, backgrounds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation.
+
+    Attributes:
+        group: ``table1``, ``table2`` or ``efficiency``.
+        name: Its row.
+        method: As ``--method``.
+        seed: Of the training.
+        changes: Options of the training beside those of the effort.
+        factor, size: Of the efficiency sweep: which factor was cut, to about so many pictures; None: nothing.
+    """
+
+    group: str
+    name: str
+    method: str
+    seed: int
+    changes: dict[str, Any] = field(default_factory=dict)
+    factor: str | None = None
+    size: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where it lies below the output folder."""
+        cut = f"{self.factor}-{self.size}/" if self.factor else ""
+        return f"{self.group}/{cut}{self.name}/seed-{self.seed}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What its training reads beside pictures."""
+        from spotdiff_model.baselines.registry import method_class
+
+        if self.method in OURS:
+            return READS if self.method == "ours" else READS[:-1]
+        return method_class(self.method).reads
+
+
+def runs(effort: Effort) -> Iterator[Run]:
+    """All of them, table by table, cheap ones first."""
+    for seed in range(effort.seeds):
+        yield from _table1(effort, seed)
+    for seed in range(effort.seeds):
+        for ablation in ABLATIONS:
+            yield Run("table2", ablation.name, "ours", seed, dict(ablation.changes))
+    for factor in FACTORS:
+        for size in effort.sizes:
+            for method in EFFICIENT:
+                yield Run("efficiency", method, method, 0, factor=factor, size=size)
+
+
+def _table1(effort: Effort, seed: int) -> Iterator[Run]:
+    wanted = effort.methods or (*OURS, *_LEARNING, *_PER_SUBJECT)
+    for method in wanted:
+        if method in OURS:
+            yield Run("table1", method, method, seed)
+        elif method in _PER_SUBJECT:
+            for pictures in (1, 4):
+                yield Run("table1", f"{method}-{pictures}", method, seed, {"pictures": pictures})
+        else:
+            for data, said in ((NATIVE, "native"), (PAIRED, "paired")):
+                for unet in ("frozen", "kv") if not effort.methods else ("frozen",):
+                    changes = {"reference": data, "unet": unet}
+                    yield Run("table1", f"{method}-{said}-{unet}", method, seed, changes)

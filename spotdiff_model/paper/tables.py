@@ -1,0 +1,80 @@
+"""Tables as Markdown, from the ``metrics.json`` of the runs: mean over seeds, spread, error clustered by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spotdiff_model.evaluation.metrics import METRICS, Metric
+from spotdiff_model.paper.plan import Run
+
+Results = Sequence[tuple[Run, Mapping[str, Any]]]
+
+
+def table(results: Results, *, reads: bool = False) -> str:
+    """One row a name; the bounds and untrained baselines that the first evaluation brought along come last.
+
+    Args:
+        results: Runs with their metrics.
+        reads: Whether to say what training reads, and what it cost.
+    """
+    rows: dict[str, list[tuple[Run, Mapping[str, Any]]]] = {}
+    for run, found in results:
+        rows.setdefault(run.name, []).append((run, found))
+    lines = {name: [_own(found) for _, found in group] for name, group in rows.items()}
+    extra = {
+        str(method["title"]): [method["metrics"]]
+        for _, found in results
+        for name, method in found["methods"].items()
+        if name != found["evaluated"]
+    }
+    columns = [m for m in METRICS if m.column and any(m.key in each for group in lines.values() for each in group)]
+    head = ["", *(["reads in training", "steps", "UNet passes", "seconds, MB a subject"] if reads else [])]
+    head += [f"{metric.column} {'↓' if metric.better == 'lower' else '↑'}" for metric in columns]
+    out = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name, group in {**lines, **extra}.items():
+        told = _told(rows.get(name), reads)
+        out.append("| " + " | ".join([name, *told, *(_value(group, metric) for metric in columns)]) + " |")
+    return "\n".join(out)
+
+
+def curve(results: Results, metric: Metric) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """Of the efficiency sweep: (pictures, value) by method and factor."""
+    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    for run, metrics in results:
+        value = _own(metrics).get(metric.key, {}).get("mean")
+        if run.factor and run.size and value is not None:
+            found.setdefault((run.name, run.factor), []).append((run.size, float(value)))
+    return {key: sorted(points) for key, points in found.items()}
+
+
+def _own(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    own: Mapping[str, Any] = found["methods"][found["evaluated"]]["metrics"]
+    return own
+
+
+def _told(group: Sequence[tuple[Run, Mapping[str, Any]]] | None, reads: bool) -> list[str]:
+    if not reads:
+        return []
+    if not group:
+        return ["–"] * 4
+    run, found = group[0]
+    contestant = found["protocol"].get("contestant", {})
+    costs = contestant.get("costs", {})
+    fitted = ""
+    if contestant.get("subjects"):
+        fitted = f"{contestant['seconds_a_subject']:.1f} s, {contestant['megabytes_a_subject']:.2f} MB"
+    steps = costs.get("steps", contestant.get("max_train_steps", "–"))
+    return [", ".join(run.reads) or "–", str(steps), str(costs.get("unet_passes", "–")), fitted or "–"]
+
+
+def _value(group: Sequence[Mapping[str, Any]], metric: Metric) -> str:
+    means = [each[metric.key]["mean"] for each in group if metric.key in each]
+    if not means:
+        return "–"
+    errors = [each[metric.key].get("error") for each in group if metric.key in each]
+    known = [error for error in errors if error is not None]
+    spread = f" ± {np.std(means, ddof=1):.3f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.3f}{spread}" + (f" (se {np.mean(known):.3f})" if known else "")

@@ -1,0 +1,159 @@
+"""Trains and evaluates what a plan names; what is there already is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import UserError
+from pipeline.manifest.filter import Choice, filter_manifest
+from pipeline.manifest.read import Manifest
+from spotdiff_model.data.rows import read_rows
+from spotdiff_model.methods import OURS
+from spotdiff_model.paper.plan import Effort, Run
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where everything lies.
+
+    Attributes:
+        manifest: The dataset.
+        folder: Of all trainings, tables and figures.
+    """
+
+    manifest: str
+    folder: Path
+    effort: Effort
+    models_root: str | None
+    say: Say
+
+    @property
+    def requests(self) -> Path:
+        """The list of pictures that every method is asked for."""
+        return self.folder / "requests" / "requests.jsonl"
+
+    def ask(self) -> None:
+        """Writes the list, once."""
+        if not self.requests.is_file():
+            from spotdiff_model.requests import main
+
+            effort = self.effort
+            main(
+                manifest=self.manifest, output_dir=str(self.requests.parent), subjects=effort.subjects,
+                backgrounds=effort.backgrounds, poses=effort.poses, edits=effort.edits,
+            )  # fmt: skip
+
+    def done(self, run: Run, first: bool) -> dict[str, Any] | None:
+        """``metrics.json`` of a run, after its training and evaluation.
+
+        Args:
+            run: Which.
+            first: Whether it brings along the baselines that need no training and the pictures' bounds.
+
+        Returns:
+            None where the dataset is too small for it, which is said.
+        """
+        folder = self.folder / run.folder
+        metrics = folder / "evaluation" / "metrics.json"
+        if metrics.is_file():
+            found: dict[str, Any] = json.loads(metrics.read_text("utf-8"))
+            return found
+        manifest = self._cut(run)
+        if manifest is None:
+            return None
+        self.say(f"{run.folder}: training")
+        self._train(run, folder, manifest)
+        self.say(f"{run.folder}: evaluation")
+        self._evaluate(folder, run, first)
+        return self.done(run, first)
+
+    def _train(self, run: Run, folder: Path, manifest: str) -> None:
+        effort = self.effort
+        shared: dict[str, Any] = {
+            "manifest": manifest, "output_dir": str(folder), "models_root": self.models_root, "seed": run.seed,
+            **run.changes,
+        }  # fmt: skip
+        if run.method in OURS:
+            from spotdiff_model.config import train_config
+            from spotdiff_model.trainer import train
+
+            quiet = {"report_to": "none", "num_validation_images": 0, "cache_dir": str(self.folder / "cache")}
+            sizes = {"max_train_steps": effort.steps, "train_batch_size": effort.batch}
+            settings = {**quiet, **sizes, **OURS[run.method], **shared}
+            train(train_config(**settings, resume_from_checkpoint="latest"))
+            return
+        from spotdiff_model.baselines.per_subject import PerSubject
+        from spotdiff_model.baselines.registry import baseline_config, method_class
+        from spotdiff_model.baselines.training import train_baseline
+
+        fitted = issubclass(method_class(run.method), PerSubject)
+        sizes = {"max_train_steps": effort.fit_steps} if fitted else {
+            "max_train_steps": effort.steps, "train_batch_size": effort.batch
+        }  # fmt: skip
+        config = baseline_config(run.method, **{**sizes, **shared})
+        if effort.rates:
+            config = config.model_copy(update={"learning_rate": self._rate(config, run)})
+        train_baseline(config, self.say)
+
+    def _rate(self, config: Any, run: Run) -> float:
+        """The searched learning rate: one search a row, shared by its seeds and by the efficiency sweep."""
+        from spotdiff_model.baselines.search import searched
+
+        name = f"{run.method}-{config.reference}-{config.unet}-{config.pictures}"
+        path = self.folder / "rates" / name
+        told = path / "rate.json"
+        if not told.is_file():
+            trial = config.model_copy(update={"seed": 0, "output_dir": str(path), "manifest": self.manifest})
+            rate = searched(trial, self.say).learning_rate
+            told.write_text(json.dumps(rate), "utf-8")
+        return float(json.loads(told.read_text("utf-8")))
+
+    def _evaluate(self, folder: Path, run: Run, first: bool) -> None:
+        from spotdiff_model.evaluation.evaluation import evaluate
+        from spotdiff_model.evaluation.report.report import write_report
+        from spotdiff_model.evaluation.settings import evaluate_config
+
+        pictures = run.group == "table1"
+        config = evaluate_config(
+            model=str(folder), manifest=self.manifest, models_root=self.models_root, seeds=1, mlp=first,
+            requests=str(self.requests) if pictures else None, generation=pictures, bounds=first,
+            save_pictures=pictures and run.seed == 0,
+        )  # fmt: skip
+        write_report(evaluate(config, self.say), config.folder)
+
+    def _cut(self, run: Run) -> str | None:
+        """The manifest to train on: for the efficiency sweep, training rows of some values of one factor."""
+        if run.factor is None or run.size is None:
+            return self.manifest
+        out = self.folder / "cut" / f"{run.factor}-{run.size}.parquet"
+        if out.is_file():
+            return str(out)
+        rows = read_rows(self.manifest).of_split("train")
+        values, counts = np.unique(getattr(rows, run.factor), return_counts=True)
+        if counts.sum() < run.size:
+            self.say(f"{run.folder}: left out: the training split has {counts.sum()} pictures")
+            return None
+        order = np.random.default_rng(0).permutation(len(values))
+        kept = order[: int(np.searchsorted(np.cumsum(counts[order]), run.size)) + 1]
+        names = ", ".join(f"'{value}'" for value in np.sort(values[kept]))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            filter_manifest(self.manifest, str(out), Choice(where=f"{run.factor} in ({names})", split="train"))
+        except UserError as error:
+            self.say(f"{run.folder}: left out: {error}")
+            return None
+        return str(out)
+
+
+def data_of(manifest: str) -> str:
+    """Of the manifest, for the tables' heads."""
+    opened = Manifest(manifest)
+    return f"`{manifest}` (digest `{opened.digest[:16]}`, {opened.rows} pictures)"

@@ -1,0 +1,277 @@
+"""One build, whoever runs it, wherever its files are, whatever dies on the way: always the same digest."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from commands import ROOT, TOYS
+from prefect import flow
+from toy_engine_tasks import ASKED, BrokenTask, WhereTask, asked
+from toy_flow import open_toy
+from toy_stages import write_pictures
+
+from flows.build_dataset import build_dataset, handed
+from flows.engines.threads import ThreadEngine
+from flows.handover import Handover
+from flows.progress import tally_of
+from pipeline.config import UserError
+from pipeline.manifest.finish import build_manifest
+from pipeline.runner import events
+from pipeline.runner.build import Build
+from pipeline.runner.ledger import DamagedFragment
+from pipeline.runner.plan import Part, Shard
+from pipeline.runner.run_stage import Cancelled
+
+pytestmark = pytest.mark.usefixtures("server")
+ENGINES = ["local", "ray", "parts"]
+SOURCES = 6
+STORE_BYTES = 80 << 20
+GPUS = 2
+
+
+@pytest.fixture(scope="module")
+def s3(s3_server: str) -> Iterator[str]:
+    """URL of a bucket that Ray's workers can reach, too: they have the environment that the cluster was started in."""
+    import boto3
+    from s3fs import S3FileSystem
+
+    told = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in told.items():
+            patch.setenv(name, value)
+        bucket = f"engines-{time.time_ns()}"
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        S3FileSystem.clear_instance_cache()
+        yield f"s3://{bucket}"
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: str) -> Iterator[Any]:
+    """A Ray cluster of one machine with two GPUs that are not there; this process is connected to it."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="r") as folder:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(TOYS), str(Path(__file__).parent), *sys.path]))
+        made = Cluster(initialize_head=True, head_node_args=node(GPUS))
+        ray.init(made.address, log_to_driver=False, logging_level="ERROR")
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+def node(gpus: int) -> dict[str, Any]:
+    return {"num_cpus": gpus, "num_gpus": gpus, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = write_pictures(tmp_path_factory.mktemp("sources") / "in", SOURCES)
+    (folder / "again.png").write_bytes((folder / "00001.png").read_bytes())  # for the check between the stages
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def digest(sources: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of the same build in one thread, without any scheduler."""
+    folder = tmp_path_factory.mktemp("calm")
+    return build_manifest(toy(sources, str(folder), shard_size=2)).digest
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "disk" else f"{request.getfixturevalue('s3')}/{tmp_path.name}"
+
+
+@pytest.fixture
+def on(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Runs a build on an engine of that name and gives the manifest's digest."""
+
+    def run(engine: str, build: Build, workers: int | None = None, work: Handover | None = None) -> str:
+        if engine == "ray":
+            request.getfixturevalue("cluster")
+        if engine == "parts":
+            in_parts(build, 3)
+            return build_manifest(build).digest
+        with handed(work or Handover(build)):
+            return str(build_dataset(workers=workers, engine=engine)["digest"])
+
+    return run
+
+
+def toy(sources: str, place: str, seconds: float = 0.0, shard_size: int = 1) -> Build:
+    """A build whose tasks take a GPU each."""
+    build = open_toy(sources, f"{place}/m.parquet", f"{place}/work", shard_size, variations={"seconds": seconds})
+    return replace(build, profile=build.profile.model_copy(update={"gpus": 1.0}))
+
+
+def in_parts(build: Build, count: int) -> None:
+    """All parts side by side; they know nothing of each other but the files."""
+    with ThreadPoolExecutor(count) as pool:
+        parts = (Part(number + 1, count) for number in range(count))
+        list(pool.map(lambda part: build.run_part(part, ThreadEngine(1)), parts))
+    assert build.complete(build.scan()), "parts together are the whole"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_digest_on_disk_and_s3(engine: str, sources: str, place: str, digest: str, on: Any) -> None:
+    assert on(engine, toy(sources, place)) == digest
+
+
+@pytest.mark.parametrize(("first", "then"), [("local", "ray"), ("ray", "parts"), ("parts", "local")])
+def test_another_engine_shard_size_and_worker_count_midway(
+    first: str, then: str, sources: str, tmp_path: Path, digest: str, on: Any
+) -> None:
+    build = toy(sources, str(tmp_path), seconds=0.05)
+    stop_midway(build, first, on)
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("variations/*.parquet")}
+    assert 0 < len(there) < SOURCES
+    assert not build.complete(build.scan())
+    assert on(then, toy(sources, str(tmp_path), shard_size=3), workers=1) == digest
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+
+
+def stop_midway(build: Build, engine: str, on: Any) -> None:
+    if engine == "parts":
+        build.run_part(Part(2, 3))
+        return
+    work = Handover(build)
+
+    def stop(news: events.Progress) -> None:
+        if news.stage == "variations" and news.finished:
+            work.cancel.set()
+
+    with events.listening(stop), pytest.raises(Cancelled):
+        on(engine, build, 2, work)
+
+
+def test_a_machine_dies_midway(cluster: Any, sources: str, tmp_path: Path, digest: str, on: Any) -> None:
+    """And all the while the tasks' progress is heard of here."""
+    build, heard = toy(sources, str(tmp_path), seconds=0.1), list[events.Progress]()
+    tally, other = tally_of(build), cluster.add_node(**node(1))
+
+    def kill_once_at_work() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if busy := [child for child in tasks_of(other) if "variations" in child.name()]:
+                killed.append(len(busy))
+                break
+            time.sleep(0.05)
+        cluster.remove_node(other, allow_graceful=False)
+
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_once_at_work)
+    killer.start()
+    with events.listening(heard.append), events.listening(tally):
+        assert on("ray", build) == digest
+    killer.join()
+    assert killed, "the machine was to be at work when it died"
+    assert any(not news.finished for news in heard if news.stage == "variations")
+    assert tally.share() == 1.0
+
+
+def test_a_worker_dies_midway(cluster: Any, sources: str, tmp_path: Path, digest: str, on: Any) -> None:
+    killed: list[int] = []
+
+    def kill(news: events.Progress) -> None:
+        if news.stage == "variations" and not killed:
+            for child in tasks_of(cluster.head_node):
+                if "variations" in child.name():
+                    killed.append(child.pid)
+                    child.kill()
+                    return
+
+    with events.listening(kill):
+        assert on("ray", toy(sources, str(tmp_path), seconds=0.15)) == digest
+    assert killed
+
+
+def tasks_of(machine: Any) -> list[psutil.Process]:
+    """The processes that run a task at this moment: Ray names them after it."""
+    raylet = next(iter(machine.all_processes["raylet"])).process
+    try:
+        children = psutil.Process(raylet.pid).children(recursive=True)
+        return [child for child in children if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::")]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def engine_of(build: Build, **told: Any) -> Any:
+    from flows.engines.ray import RayEngine
+
+    return RayEngine(build.profile.model_copy(update=told))
+
+
+def in_flow(engine: Any, tasks: list[Any], shards: int) -> list[Any]:
+    ASKED[:] = engine, [Shard(f"{number:06d}", ()) for number in range(shards)], tasks
+    return list(flow(name="engine")(asked)())
+
+
+@pytest.mark.usefixtures("cluster")
+def test_models_stay_in_as_many_processes_as_there_are_gpus(sources: str, tmp_path: Path) -> None:
+    chains = in_flow(engine_of(toy(sources, str(tmp_path))), [WhereTask()], 12)
+    assert len(chains) == 12
+    assert len({chain[0].key for chain in chains}) <= GPUS
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ("damage", DamagedFragment, "a flipped bit"),
+        ("bug", LookupError, "no such thing"),
+        ("dies", UserError, "Ray gave up a task .*the same command goes on"),
+    ],
+)
+def test_errors_of_workers_come_out_here(
+    how: str, error: type[Exception], message: str, sources: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        in_flow(engine_of(toy(sources, str(tmp_path))), [BrokenTask(how)], 1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_without_room_is_told(sources: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a task takes 1 GPU and 99 CPU, which no machine of the Ray cluster has"):
+        in_flow(engine_of(toy(sources, str(tmp_path)), torch_threads=99), [WhereTask()], 1)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
+def test_a_cluster_that_does_not_answer_is_told_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from flows.engines.ray_cluster import connected
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    begun = time.monotonic()
+    with pytest.raises(UserError, match=f"--ray-address {address}: no Ray cluster answers"), connected(address):
+        pass
+    assert time.monotonic() - begun < 10
+
+
+def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.engines.ray_cluster import connected
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'spotdiff10k\[ray\]'"), connected("auto"):
+        pass
