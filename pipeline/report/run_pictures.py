@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -9,9 +10,11 @@ from pipeline import store
 from pipeline.records import AnyRow, Posed, Subject, Variation
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 
+logger = logging.getLogger(__name__)
+
 
 class RunPictures:
-    """Reads a run's rows source by source. A damaged fragment costs its pictures; the next build makes it again.
+    """Reads a run's rows source by source. A fragment without its rows costs its pictures, and stays as it is.
 
     Args:
         ledger: Where the fragments are read from.
@@ -20,6 +23,7 @@ class RunPictures:
 
     def __init__(self, ledger: Ledger, fragments: Sequence[Fragment]) -> None:
         self._ledger, self._paths = ledger, [fragment.path for fragment in fragments]
+        self._told = False
         self._of_stage: dict[str, dict[str, Fragment]] = {"poses": {}, "subjects": {}, "variations": {}}
         for fragment in fragments:
             self._of_stage.get(fragment.stage, {}).update(dict.fromkeys(fragment.sources, fragment))
@@ -53,6 +57,8 @@ class RunPictures:
         try:
             return self._ledger.read_source(fragment, source, kind, leaving_out)
         except DamagedFragment as damage:
-            self._ledger.discard(damage)
+            if not self._told:  # one line, be it one fragment or all, as after `spotdiff clean`
+                logger.warning("the report lacks pictures: %s", damage)
+            self._told = True
             self._of_stage[stage] = {key: f for key, f in self._of_stage[stage].items() if f is not fragment}
             return []

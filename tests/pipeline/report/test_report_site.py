@@ -16,20 +16,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from toy_stages import build, recipe, write_pictures
 
 from pipeline import store
 from pipeline.config import UserError
 from pipeline.imaging.png import from_png, to_png
 from pipeline.manifest.parts import PartsWriter
 from pipeline.manifest.read import Manifest
+from pipeline.records import Posed, Subject
 from pipeline.report import vendor
 from pipeline.report.atlas import COLUMNS, PER_FILE, Atlas
 from pipeline.report.outline import outline
 from pipeline.report.places import is_current
+from pipeline.report.run_pictures import RunPictures
 from pipeline.report.source_page import page_name
 from pipeline.report.tables import SCORES, missed_table
 from pipeline.report.twins import near_twins
 from pipeline.report.write import write_report
+from pipeline.runner.ledger import Ledger
 
 
 def data_of(site: Path, name: str) -> Any:
@@ -221,6 +225,19 @@ def test_without_the_run_the_manifest_alone_is_shown(shown: Any, tmp_path: Path)
     assert all(source["photo"] is None for source in listed)
     assert "The photos themselves are not in a manifest" in (tmp_path / "sources.html").read_text()
     assert set(column(data_of(tmp_path, "misses")["columns"]["tile"])) == {-1}
+
+
+def test_fragments_without_rows_cost_their_pictures_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = build(write_pictures(tmp_path / "in", 2), tmp_path / "m.parquet", tmp_path / "work", recipe(), shard_size=1)
+    (root,) = (tmp_path / "work").glob("m-*")
+    ledger = Ledger(str(root))
+    for fragment in made.fragments:
+        if fragment.stage in ("poses", "subjects"):
+            ledger.drop_rows(fragment, {"poses": Posed, "subjects": Subject}[fragment.stage])
+    write_report(Manifest(str(tmp_path / "m.parquet")), str(tmp_path / "site"), RunPictures(ledger, made.fragments))
+    assert all(source["photo"] is None for source in data_of(tmp_path / "site", "site")["sources"])
+    assert caplog.text.count("the report lacks pictures") == 1
+    assert all(Path(fragment.path).exists() for fragment in made.fragments)
 
 
 def test_a_picture_that_cannot_be_read_is_named(shown: Any, tmp_path: Path) -> None:
