@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from commands import run_command
 from toy_flow import open_toy
 from toy_stages import write_pictures
 
+from flows.build_dataset import run_here
 from flows.cli import summary
 from flows.cli.report import make_report
+from flows.handover import Handover
 from flows.outcome_artifacts import outcome_table
 from flows.report import write_build_report
 from pipeline.manifest.finish import build_manifest, finish
@@ -94,3 +97,19 @@ def test_the_outcome_as_a_table(build: Build) -> None:
     assert rejected == 9 - int(lines["subjects"]["ok"]) > 0
     assert lines["subjects"]["why"] == f"{rejected} pose_not_kept"
     assert lines["variations"]["ok"] == outcome.rows
+
+
+@pytest.mark.usefixtures("server")
+def test_prefect_s_dashboard_shows_the_outcome_and_where_the_report_is(tmp_path: Path) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+
+    build = open_toy(str(write_pictures(tmp_path / "in", 2)), str(tmp_path / "seen.parquet"), str(tmp_path / "work"))
+    flow(name="seen")(lambda: run_here(Handover(build), 2).rows)()
+    with get_client(sync_client=True) as client:
+        found = {a.key: a.data for a in client.read_artifacts() if a.key and a.key.endswith(build.config.run)}
+    table = json.loads(str(found[f"outcome-{build.config.run}"]))
+    assert {line["stage"]: line["ok"] for line in table} == {"sources": 2, "poses": 2, "subjects": 6, "variations": 24}
+    site = Path(report_folder(build.config.manifest)) / INDEX
+    assert site.exists()
+    assert found[f"report-{build.config.run}"] == f"[{site}]({site.as_uri()})"
