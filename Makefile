@@ -27,14 +27,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## build examples/sources into manifests/v1.parquet, validate it, say what to look at
 	$(BIN)/spotdiff build examples/sources --poses examples/sources/poses.json --manifest $(MANIFEST)
 	$(BIN)/spotdiff validate $(MANIFEST)
-	@echo "Look at: $(MANIFEST:.parquet=.contact)/*.png"
+	@echo "Look at: $(dir $(MANIFEST))__report__/$(basename $(notdir $(MANIFEST)))/index.html"
 
 photos: $(STAMP) ## build a dataset from your own photos: make photos PHOTOS=folder
 	@test -n "$(PHOTOS)" || { echo 'Which photos? make photos PHOTOS=folder'; exit 2; }
 	$(BIN)/spotdiff models fetch photos
 	$(BIN)/spotdiff build "$(PHOTOS)" --profile photos --manifest $(PHOTOS_MANIFEST) $(ARGS)
 	$(BIN)/spotdiff validate $(PHOTOS_MANIFEST)
-	@echo "Look at: $(PHOTOS_MANIFEST:.parquet=.contact)/*.png"
+	@echo "Look at: $(dir $(PHOTOS_MANIFEST))__report__/$(basename $(notdir $(PHOTOS_MANIFEST)))/index.html"
 
 test: $(STAMP) ## run the tests, two at a time (JOBS=n); not those that take over half a minute each
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)

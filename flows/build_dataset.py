@@ -14,7 +14,9 @@ from prefect.states import Failed
 from flows.engines.choice import engine_for
 from flows.handover import Handover
 from flows.options import EngineName, takes_build_options
+from flows.outcome_artifacts import show_outcome
 from flows.progress import progress_artifact, tally_of
+from flows.report import write_build_report
 from pipeline.config import UserError, build_config
 from pipeline.failures import told
 from pipeline.manifest.finish import build_manifest
@@ -44,7 +46,11 @@ def handed(work: Handover) -> Iterator[None]:
 @flow(name="build-dataset", retries=0, validate_parameters=True, persist_result=False)
 @takes_build_options(sources=(list[str] | None, None))
 def build_dataset(
-    options: dict[str, Any], workers: int | None = None, engine: EngineName = "local", ray_address: str = "auto"
+    options: dict[str, Any],
+    workers: int | None = None,
+    engine: EngineName = "local",
+    ray_address: str = "auto",
+    report: bool = True,
 ) -> dict[str, Any] | State[Any]:
     """Builds a dataset; run again, it resumes.
 
@@ -54,6 +60,7 @@ def build_dataset(
         workers: Shards worked on side by side; None: by the GPUs that are there, or the cores.
         engine: ``local``: threads of this process. ``ray``: a Ray cluster, or all GPUs of this machine.
         ray_address: See :func:`flows.engines.ray_cluster.connected`.
+        report: Write the report beside the manifest at the end.
 
     Returns:
         Path and digest of the manifest, and how many rows it has. Where a user can cause or mend what went wrong: a
@@ -62,7 +69,7 @@ def build_dataset(
     if options["sources"] is None:
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
     try:
-        outcome = run_here(_work(options, engine == "local"), workers, engine, ray_address)
+        outcome = run_here(_work(options, report, engine == "local"), workers, engine, ray_address)
     except Exception as error:
         message = one_line(error)
         if message is None or _told_elsewhere():
@@ -79,11 +86,11 @@ def one_line(error: BaseException) -> str | None:
     return message and " ".join(message.split())
 
 
-def _work(options: dict[str, Any], here: bool) -> Handover:
+def _work(options: dict[str, Any], report: bool, here: bool) -> Handover:
     """What the caller handed over, else a build of these options. Apart from the flow, which Ray's workers unpickle."""
     work = _handed.get()
     if work is None:
-        work = Handover(open_build(build_config(**options)))
+        work = Handover(open_build(build_config(**options)), report)
         found = work.build.scan()
         if not work.build.complete(found):
             check(work.build, found, here=here)
@@ -112,6 +119,8 @@ def run_here(work: Handover, workers: int | None, engine: EngineName = "local", 
         engine_for(engine, build.profile, workers, work.cancel, ray_address) as chosen,
     ):
         outcome = build_manifest(build, chosen)
+        report = write_build_report(build) if work.report and outcome.rows else None
+    show_outcome(outcome, build.config.run, report)
     if outcome.problem:
         raise BuildFailed(outcome.problem)
     return outcome

@@ -21,13 +21,14 @@ class Handover:
     """One build's work, done once: by the flow, or without Prefect by the command that started it.
 
     Attributes:
+        report: Whether the report is written, too.
         cancel: Set to stop the work after the rows at hand.
         done: Set when the work is over, well or not; what Prefect does after that is bookkeeping.
         error: What the work raised, if it did.
     """
 
-    def __init__(self, build: Build) -> None:
-        self.build = build
+    def __init__(self, build: Build, report: bool = True) -> None:
+        self.build, self.report = build, report
         self.cancel, self.done = threading.Event(), threading.Event()
         self.error: BaseException | None = None
         self._taken = threading.Lock()

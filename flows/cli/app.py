@@ -60,6 +60,7 @@ def build(
         typer.Option(metavar="I/N", help="Do the I-th of N shares, without any scheduler; without it, all the rest."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log and our own.")] = False,
+    report: Annotated[bool, typer.Option(help="Write the report beside the manifest at the end.")] = True,
 ) -> None:
     """Build a dataset from images of people. Run it again to resume; a finished build answers at once."""
     from pipeline.config import UserError, build_config
@@ -68,7 +69,7 @@ def build(
     if part is None:
         with stopping_at_once():
             from flows.cli.build import run_build
-        raise typer.Exit(run_build(config, workers, verbose, engine=engine, ray_address=ray_address))
+        raise typer.Exit(run_build(config, workers, verbose, engine=engine, ray_address=ray_address, report=report))
     if engine == "ray":
         raise UserError("--part: Ray spreads the shards itself; leave out --part, or --engine ray")
     with stopping_at_once():
@@ -93,11 +94,12 @@ def replay(
 def status(
     manifest: Annotated[str, typer.Argument(help="The manifest of the build.")] = MANIFEST,
     work: Work = FIELDS["work"].default,
+    watch: Annotated[bool, typer.Option(help="Look again every two seconds until the build is done.")] = False,
 ) -> None:
     """Say how far a build is, from its files; and what its runs are at, where PREFECT_API_URL is set."""
     from flows.cli.summary import show_status
 
-    show_status(manifest, work)
+    show_status(manifest, work, watch)
 
 
 @app.command()
@@ -151,6 +153,21 @@ def contact_sheet(
     from flows.cli.sheets import draw_sheets
 
     draw_sheets(manifest, work, out)
+
+
+@app.command()
+def report(
+    manifest: ManifestArgument,
+    work: Work = FIELDS["work"].default,
+    out: Annotated[
+        str | None, typer.Option(help="Folder or URL to write to. Without it: __report__ beside the manifest.")
+    ] = None,
+    originals: Annotated[bool, typer.Option(help="Store the pictures as they are, too, not thumbnails alone.")] = False,
+) -> None:
+    """Write a static site that shows a dataset: counts, scores, coverage, every source, what was rejected."""
+    from flows.cli.report import make_report
+
+    make_report(manifest, work, out, originals)
 
 
 @app.command()

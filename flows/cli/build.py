@@ -13,13 +13,13 @@ from types import FrameType
 from flows.cli import INTERRUPTED
 from flows.cli.console import complain, err, set_up_logging
 from flows.cli.scheduled import run_scheduled
-from flows.cli.sheets import draw, sheets_folder
 from flows.cli.summary import show_summary
 from flows.engines.threads import ThreadEngine
 from flows.engines.workers import default_workers, gpus_here
 from flows.handover import Handover
 from flows.options import EngineName
 from flows.progress import tally_of
+from flows.report import write_build_report
 from flows.server import ServerError, reachable, running_server
 from pipeline.config import BuildConfig, UserError
 from pipeline.failures import told
@@ -27,7 +27,6 @@ from pipeline.manifest.finish import build_manifest, finish
 from pipeline.manifest.outcome import Outcome
 from pipeline.runner import events
 from pipeline.runner.build import Build, open_build
-from pipeline.runner.fragments import Fragments
 from pipeline.runner.lock import refuse_second
 from pipeline.runner.preflight import check
 from pipeline.stages.base import Stage
@@ -39,8 +38,6 @@ LIBRARIES: Mapping[str, Sequence[str]] = {
     "controlnet_aux": (),
 }
 """What the stages import when they load their models; most of a short build's start."""
-AUTOMATIC_SHEETS = 24
-"""Sources whose contact sheets a build draws by itself; ``spotdiff contact-sheet`` draws all."""
 
 
 def run_build(
@@ -51,12 +48,13 @@ def run_build(
     *,
     engine: EngineName = "local",
     ray_address: str = "auto",
+    report: bool = True,
 ) -> int:
     """Runs a build; gives the exit code.
 
     Args:
         config: The build.
-        workers, engine, ray_address: See :func:`flows.build_dataset.build_dataset`.
+        workers, engine, ray_address, report: See :func:`flows.build_dataset.build_dataset`.
         verbose: Show Prefect's log and our own.
         stages: See :func:`pipeline.runner.build.open_build`.
     """
@@ -68,34 +66,32 @@ def run_build(
         refuse_second(config.manifest)
         check(build, found, here=engine == "local")
         try:
-            _run_flow(build, workers, verbose, engine, ray_address)
+            _run_flow(Handover(build, report), workers, verbose, engine, ray_address)
         except KeyboardInterrupt:
             warn("Stopped. What was finished is kept: the same command goes on from here.")
             return INTERRUPTED
         build = build.without_retry()
         found = build.scan()
-    return _report(build, finish(build, found), found, fresh)
+    return _told(build, finish(build, found), report)
 
 
-def _report(build: Build, outcome: Outcome, found: Fragments, fresh: bool) -> int:
+def _told(build: Build, outcome: Outcome, report: bool) -> int:
     if outcome.rows:
-        folder = sheets_folder(outcome.manifest)
-        if folder and (fresh or not folder.is_dir()):
-            draw(build, found, folder, AUTOMATIC_SHEETS)
-        show_summary(outcome, folder)
+        show_summary(outcome, write_build_report(build) if report else None)
     if outcome.problem:
         complain(outcome.problem)
         return 1
     return 0
 
 
-def _run_flow(build: Build, workers: int | None, verbose: bool, engine: EngineName, ray_address: str) -> None:
+def _run_flow(work: Handover, workers: int | None, verbose: bool, engine: EngineName, ray_address: str) -> None:
     """Runs the flow against the configured Prefect server, or one of our own; goes on without where it is gone."""
+    build = work.build
     os.environ.setdefault("OMP_NUM_THREADS", str(build.profile.torch_threads))
     if not verbose:  # what goes wrong is told by this command, in one line
         for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_INTERNAL_LEVEL"):
             os.environ.setdefault(name, "CRITICAL")
-    work, tally = Handover(build), tally_of(build)
+    tally = tally_of(build)
     with ExitStack() as stack:
         with err.status("Starting Prefect and loading libraries ..."):
             alive = _server(stack, LIBRARIES if engine == "local" else {})

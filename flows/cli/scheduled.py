@@ -47,7 +47,8 @@ def run_scheduled(work: Handover, workers: int | None, alive: Callable[[], bool]
     def run() -> None:
         try:
             with handed(work):
-                build_dataset(**work.build.config.model_dump(mode="json"), workers=workers, **scheduling)
+                config = work.build.config.model_dump(mode="json")
+                build_dataset(**config, workers=workers, report=work.report, **scheduling)
         except BuildFailed:
             pass  # the command judges for itself
         except BaseException as error:

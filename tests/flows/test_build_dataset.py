@@ -19,7 +19,7 @@ from pipeline.manifest.finish import finish, written
 def test_parameters_and_defaults_are_those_of_the_build_config() -> None:
     parameters = {name: p.default for name, p in inspect.signature(build_dataset.fn).parameters.items()}
     fields = {name: field.default for name, field in BuildConfig.model_fields.items()}
-    assert parameters.keys() == fields.keys() | {"workers", "engine", "ray_address"}
+    assert parameters.keys() == fields.keys() | {"workers", "engine", "ray_address", "report"}
     ours = {"sources", "manifest"}  # the examples, so that a deployment runs without parameters
     assert {name: parameters[name] for name in fields if name not in ours} == {
         name: default for name, default in fields.items() if name not in ours

@@ -53,7 +53,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_names_the_commands_and_loads_nothing_heavy() -> None:
     done = spotdiff("--help")
     assert done.returncode == 0
-    for name in ("build", "status", "validate", "contact-sheet", "world"):
+    for name in ("build", "status", "validate", "report", "contact-sheet", "world"):
         assert name in done.stdout
     code, modules = imported("--help")
     assert code == 0
@@ -64,7 +64,7 @@ def test_help_of_build_names_every_option() -> None:
     done = spotdiff("build", "--help")
     for name in (
         "manifest", "profile", "poses", "subjects", "backgrounds", "seed", "limit", "shard-size", "work", "retry",
-        "max-failure-rate", "models-root", "workers", "verbose",
+        "max-failure-rate", "models-root", "workers", "verbose", "no-report",
     ):  # fmt: skip
         assert f"--{name}" in done.stdout
 

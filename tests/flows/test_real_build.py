@@ -48,10 +48,10 @@ def test_the_summary_says_where_to_look(built: tuple[Path, str]) -> None:
     assert f"{manifest.rows} variations of 3 sources accepted" in printed
     assert manifest.digest in printed
     rejected = manifest.rejected_path.removeprefix(f"{folder}/")
-    for place in ("m.parquet", rejected, "m.contact"):
+    for place in ("m.parquet", rejected, "__report__/m/index.html"):
         assert re.search(rf"\s{re.escape(place)}$", printed, re.MULTILINE)
         assert (folder / place).exists()
-    assert len(list((folder / "m.contact").glob("*.png"))) == 3
+    assert len(list((folder / "__report__" / "m" / "sources").glob("*.html"))) == 3
 
 
 def test_the_manifest_is_sound(built: tuple[Path, str]) -> None:
