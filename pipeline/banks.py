@@ -7,12 +7,12 @@ test sources meet subjects and backgrounds that training sources never do.
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import posixpath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipeline import ids
+from pipeline import ids, store
 from pipeline.config import PROFILES, UserError, first_problem
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -84,15 +84,15 @@ class Bank(BaseModel):
 
 
 def load(name: str) -> Bank:
-    """A bank by file name (shipped, beside the profiles) or by path to a JSON file.
+    """A bank by file name (shipped, beside the profiles) or by path or URL of a JSON file.
 
     Raises:
         UserError: No such file, not JSON, a wrong field or an id twice; the message names the file and the entry.
     """
     shipped = PROFILES / name
-    path = shipped if shipped.is_file() else Path(name)
+    path = str(shipped) if shipped.is_file() else name
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(store.read_bytes(path).decode("utf-8"))
         entries = TypeAdapter(tuple[BankEntry, ...]).validate_python(data)
     except OSError as error:
         raise UserError(f"bank {name!r}: {error.strerror or error}") from error
@@ -105,4 +105,4 @@ def load(name: str) -> Bank:
         if entry.id in seen:
             raise UserError(f"bank {path}: the id {entry.id!r} stands there twice; ids must be unique")
         seen.add(entry.id)
-    return Bank(name=path.name, entries=entries)
+    return Bank(name=posixpath.basename(path), entries=entries)

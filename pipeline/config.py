@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from pipeline.errors import UserError as UserError
 from pipeline.model_refs import Count, Models, Settings
 from pipeline.model_refs import ModelFile as ModelFile
 from pipeline.model_refs import ModelRef as ModelRef
@@ -26,10 +27,6 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 PROFILES = Path(__file__).parent / "profiles"
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class UserError(ValueError):
-    """A mistake of the user's: shown as one line, without a traceback."""
 
 
 def manifest_stem(path: str) -> str:
@@ -188,7 +185,7 @@ class Profile(Settings):
 
 
 def load_profile(name: str) -> Profile:
-    """A profile by name (shipped) or by path to a TOML file.
+    """A profile by name (shipped) or by path or URL of a TOML file.
 
     ``extends = "NAME"`` takes another profile as the base: what the file says goes on top of it, section by section
     and there field by field. A field, a model too, is replaced as a whole.
@@ -207,18 +204,20 @@ def shipped_profiles() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("*.toml"))
 
 
-def profile_path(name: str) -> Path:
-    """The file of a profile, named as in :func:`load_profile`."""
-    return Path(name) if name.endswith(".toml") else PROFILES / f"{name}.toml"
+def profile_path(name: str) -> str:
+    """Path or URL of a profile's file, named as in :func:`load_profile`."""
+    return name if name.endswith(".toml") else str(PROFILES / f"{name}.toml")
 
 
 def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A profile's content with that of the profiles it extends; ``above``: those that extend it."""
     if name in above:
         raise UserError(f"profile {above[0]}: extends itself ({' -> '.join((*above, name))})")
+    from pipeline import store  # not for --help
+
     path = profile_path(name)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(store.read_bytes(path).decode("utf-8"))
     except OSError as error:
         known = ", ".join(shipped_profiles())
         raise UserError(f"profile {name!r}: {error.strerror or error}; shipped profiles: {known}") from error
@@ -234,10 +233,14 @@ def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     return _with_pins(merged, lock_path(path))
 
 
-def _with_pins(data: dict[str, Any], lock: Path) -> dict[str, Any]:
+def _with_pins(data: dict[str, Any], lock: str) -> dict[str, Any]:
+    from pipeline import store
+
     models = data.get("models")
     try:
-        return {**data, "models": with_pins(models, lock)} if isinstance(models, dict) else data
+        return {**data, "models": with_pins(models, store.read_bytes(lock))} if isinstance(models, dict) else data
+    except FileNotFoundError:
+        return data
     except OSError as error:
         raise UserError(f"lock {lock}: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # no JSON, or other shapes in it
@@ -254,7 +257,7 @@ class BuildConfig(Settings):
     manifest: Annotated[str, Field(description="The Parquet file to write; the run is named after it.")] = (
         "manifests/v1.parquet"
     )
-    profile: Annotated[str, Field(description="A shipped profile, or a TOML file.")] = "tiny"
+    profile: Annotated[str, Field(description="A shipped profile, or a TOML file or its URL.")] = "tiny"
     poses: Annotated[
         str | None,
         Field(description="COCO-keypoints JSON with the poses. Without it: the profile's extractor."),

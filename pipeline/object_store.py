@@ -18,7 +18,7 @@ import threading
 import time
 from typing import Any
 
-from pipeline.config import UserError
+from pipeline.errors import UserError
 
 logger = logging.getLogger(__name__)
 PATIENCE = "SPOTDIFF_STORE_PATIENCE"

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 
-def lock_path(profile: Path) -> Path:
-    """The lock of a profile's file, whether it is there or not."""
-    return profile.with_suffix(".lock.json")
+def lock_path(profile: str) -> str:
+    """Path or URL of the lock of a profile's file, whether it is there or not."""
+    return profile.removesuffix(".toml") + ".lock.json"
 
 
-def with_pins(models: dict[str, Any], lock: Path) -> dict[str, Any]:
-    """A profile's models with revision, url and files from its lock; the same where it has none.
+def with_pins(models: dict[str, Any], lock: bytes) -> dict[str, Any]:
+    """A profile's models with revision, url and files from its lock.
 
     Args:
         models: As in the TOML, by role.
-        lock: See :func:`lock_path`.
+        lock: What stands in the lock.
 
     Raises:
         ValueError: The lock is not readable, or is of other models.
     """
-    if not lock.is_file():
-        return models
-    entries = json.loads(lock.read_text("utf-8"))
+    entries = json.loads(lock.decode("utf-8"))
     pinned = dict(models)
     for role, entry in entries.items():
         name, _, part = role.partition(".")

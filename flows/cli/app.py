@@ -154,6 +154,17 @@ def contact_sheet(
 
 
 @app.command()
+def clean(
+    manifest: Annotated[str, typer.Argument(help="The manifest of a finished build.")] = MANIFEST,
+    work: Work = FIELDS["work"].default,
+) -> None:
+    """Free the work folder of a finished build, once its manifest is proved; a finished build still answers at once."""
+    from flows.cli.clean import run_clean
+
+    run_clean(manifest, work)
+
+
+@app.command()
 def deploy(
     folder: Annotated[Path, typer.Option(help="The project's folder, with prefect.yaml; runs work there.")] = Path(),
     limit: Annotated[

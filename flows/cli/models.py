@@ -78,7 +78,7 @@ def pin(name: str, target: Path | None) -> None:
         entries[want.role] = entry(want, revision, files)
         if want.model.ref.revision is None and revision:
             _said(f"{want.role}: {want.repo} is at {revision}, and pinned there")
-    path = target or lock_path(profile_path(name))
+    path = target or Path(lock_path(profile_path(name)))
     save_lock(entries, path)
     _said(f"{path}: {len(entries)} models, {sum(len(one['files']) for one in entries.values())} files")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import store
-from pipeline.config import manifest_stem
+from pipeline.config import UserError, manifest_stem
 from pipeline.runner.build import Build, last_config, open_build
 from pipeline.runner.fragments import Fragments
+from pipeline.runner.ledger import DamagedFragment
 
 
 def sheets_folder(manifest: str) -> Path | None:
@@ -20,13 +21,15 @@ def draw(build: Build, found: Fragments, folder: Path, limit: int | None = None)
     from pipeline.report.contact_sheet import write_contact_sheets
 
     fragments = [fragment for chain in found.chains for fragment in chain]
-    return len(write_contact_sheets(build.ledger, fragments, folder, limit))
+    try:
+        return len(write_contact_sheets(build.ledger, fragments, folder, limit))
+    except DamagedFragment as damage:
+        raise UserError(f"{damage}: contact sheets are drawn from fragments; build again to draw them") from damage
 
 
 def draw_sheets(manifest: str, work: str, out: Path | None) -> None:
     """``spotdiff contact-sheet``."""
     from flows.cli.console import out as console
-    from pipeline.config import UserError
 
     folder = out or sheets_folder(manifest)
     if folder is None:

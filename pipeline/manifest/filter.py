@@ -16,12 +16,11 @@ from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.manifest.columns import as_written
 from pipeline.manifest.footer import code_version
-from pipeline.manifest.parts import PartsWriter
+from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.rejected import RejectedWriter
 from pipeline.manifest.schema import FORMAT, OPTIONAL, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.where import condition, fitting
-from pipeline.manifest.write import MAX_PART_BYTES
 
 OF_THE_FILE = frozenset({"generation", "checksum", "part", "rows", "digest", "total", "rejected"})
 """What a footer says of the file that it is in, not of how the rows were made."""
@@ -152,7 +151,13 @@ def misses_of(origin: Manifest) -> Iterator[dict[str, Any]]:
     """What did not get into the manifest that the rows are from, where that is known."""
     if not store.exists(origin.rejected_path):
         return
-    with store.open_input(origin.rejected_path) as file, open_parquet(file) as parquet:
-        if set(REJECTED_SCHEMA.names) <= set(parquet.schema_arrow.names):
-            for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names, use_threads=False):
-                yield from batch.to_pylist()
+    try:
+        with store.open_input(origin.rejected_path) as file, open_parquet(file) as parquet:
+            if set(REJECTED_SCHEMA.names) <= set(parquet.schema_arrow.names):
+                for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names, use_threads=False):
+                    yield from batch.to_pylist()
+    except pa.ArrowException as error:
+        raise UserError(
+            f"{origin.rejected_path}: the list of what did not get in cannot be read ({error}); "
+            "get the file again, or move it away to filter without it"
+        ) from error

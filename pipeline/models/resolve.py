@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pipeline
+from pipeline import store
 from pipeline.config import ModelRef, UserError
 from pipeline.models.fetch import fetch_command
+from pipeline.models.mirror import mirrored
 
 _PACKAGE, _FETCHED = "package:", "fetched:"
 _CONTENT = {".json", ".txt", ".safetensors", ".bin", ".pt", ".pth", ".model", ".tflite"}
@@ -145,10 +147,12 @@ class Model:
                     "or train them with `python -m tinyworld.train`"
                 )
             return shipped
+        if self.root and not store.is_local(self.root):
+            return self._mirrored(subfolder)
         if self.root and not Path(self.root).is_dir():
             raise UserError(f"--models-root {self.root}: no such folder")
         if self.ref.repo.startswith(_FETCHED):
-            return self._fetched(self.ref.repo.removeprefix(_FETCHED))
+            return self._fetched()
         roots = [Path(self.root)] if self.root else []
         if self.ref.url:  # not from the hub, so not in its cache
             roots.append(models_folder())
@@ -156,8 +160,20 @@ class Model:
             (root / self.ref.repo / subfolder for root in roots if (root / self.ref.repo / subfolder).is_dir()), None
         )
 
-    def _fetched(self, name: str) -> Path:
-        roots = [Path(self.root), models_folder()] if self.root else [models_folder()]
+    def _mirrored(self, subfolder: str) -> Path | None:
+        """The copy of a stand-in that lies in an object store."""
+        assert self.root
+        fetched = self.ref.repo.startswith(_FETCHED)
+        names = [self.ref.repo.removeprefix(_FETCHED)] if fetched else [self.ref.repo, *filter(None, [subfolder])]
+        copy = mirrored(store.join(self.root, *names), models_folder() / "mirror")
+        return self._below([models_folder()]) if fetched and copy is None else copy
+
+    def _fetched(self) -> Path:
+        return self._below([Path(self.root), models_folder()] if self.root else [models_folder()])
+
+    def _below(self, roots: list[Path]) -> Path:
+        """A fetched model below the first of these folders that has it."""
+        name = self.ref.repo.removeprefix(_FETCHED)
         for root in roots:
             if (root / name).is_dir():
                 return root / name

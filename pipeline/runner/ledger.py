@@ -15,7 +15,7 @@ import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import IO, Any
@@ -26,11 +26,15 @@ from pipeline import ids, store
 from pipeline.arrow import REST, columns_of, from_table, stored_schema, to_table
 from pipeline.records import AnyRow, Reason, Row, Status
 from pipeline.runner import index
-from pipeline.runner.sealed import Damaged, open_sealed, write_sealed
+from pipeline.runner.sealed import Damaged, Sealed, open_sealed, write_sealed
 
 logger = logging.getLogger(__name__)
 _GROUP_ROWS = 20
 """Sources with few rows share a row group until it has so many: each column of each group costs time and bytes."""
+
+
+_DROPPED = "dropped"
+"""In the note of a fragment whose rows were dropped."""
 
 
 class DamagedFragment(Exception):
@@ -199,7 +203,7 @@ class Ledger:
             DamagedFragment: It is not what was written.
         """
         with self._open(fragment) as file:
-            return from_table(open_sealed(file).read(file, _columns(kind, leaving_out)), kind)
+            return from_table(_with_rows(file).read(file, _columns(kind, leaving_out)), kind)
 
     def read_source(
         self, fragment: Fragment, source: str, kind: type[AnyRow], leaving_out: Iterable[str] = ()
@@ -210,11 +214,24 @@ class Ledger:
             DamagedFragment: It is not what was written.
         """
         with self._open(fragment) as file:
-            sealed = open_sealed(file)
+            sealed = _with_rows(file)
             places = zip(sealed.said["sources"], sealed.said["groups"], strict=True)
             groups = {group for name, group in places if name == source}
             rows = from_table(sealed.read(file, _columns(kind, leaving_out), sorted(groups)), kind)
         return [row for row in rows if row.slot[0] == source]
+
+    def drop_rows(self, fragment: Fragment, kind: type[Row]) -> bool:
+        """Leaves of a fragment what it says of itself. Whoever wants its rows finds it damaged, and makes it again.
+
+        Returns:
+            Whether there were rows.
+        """
+        with self._open(fragment) as file:
+            if _DROPPED in open_sealed(file).said:
+                return False
+        with store.atomic(fragment.path) as file:
+            write_sealed(file, stored_schema((), kind), (), {**fragment.said(), "groups": [], _DROPPED: True})
+        return True
 
     def discard(self, damage: DamagedFragment) -> None:
         """Removes a damaged fragment, so that it is made again."""
@@ -234,7 +251,8 @@ class Ledger:
             if not self._index_read:
                 for name, (stamp, said) in index.read(self.root).items():
                     path = f"{self.root}/{name}"
-                    self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
+                    with suppress(KeyError, TypeError):  # another version wrote it
+                        self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
                 self._index_read = True
 
     def _known(self, path: str, stamp: str) -> Fragment | None:
@@ -269,6 +287,13 @@ class Ledger:
         for source in fragment.sources:
             known: list[Any] = self._earlier[fragment.stage][fragment.settings, source]
             known[:] = [*(f for f in known if f.path != fragment.path), fragment]
+
+
+def _with_rows(file: IO[bytes]) -> Sealed:
+    sealed = open_sealed(file)
+    if _DROPPED in sealed.said:
+        raise Damaged("its rows were dropped by `spotdiff clean`")
+    return sealed
 
 
 @contextmanager

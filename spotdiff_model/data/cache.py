@@ -2,7 +2,8 @@
 
 A cache is a folder of safetensors files, each with some hundred features and their keys; the folder's name holds the
 digest of the model's content and of the preprocessing. Files are written under a temporary name and renamed, and one
-that does not have the length that its header says is dropped. Features are read through memory maps.
+that does not have the length that its header says is dropped. Features are read through memory maps; those of an object
+store from copies in the machine's temporary folder.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ class FeatureCache:
     """Features by key.
 
     Attributes:
-        folder: Where the files are.
+        folder: Where the files are, a folder or URL.
     """
 
     def __init__(self, root: Path | str, kind: str, identity: Any) -> None:
@@ -39,11 +41,12 @@ class FeatureCache:
             kind: What the features are, e.g. ``clip``.
             identity: JSON-able; all that the features depend on besides the key.
         """
-        self.folder = Path(root) / f"{kind}-{ids.digest([kind, identity])[:16]}"
+        self.folder = store.join(str(root), f"{kind}-{ids.digest([kind, identity])[:16]}")
+        self._copies: tempfile.TemporaryDirectory[str] | None = None
         self._files: list[np.ndarray] = []
         self._places: dict[str, tuple[int, int]] = {}
-        store.remove_stray(str(self.folder))
-        for path in sorted(self.folder.glob("*.safetensors")):
+        store.remove_stray(self.folder)
+        for path in store.list_files(self.folder, ".safetensors"):
             self._open(path)
 
     def __contains__(self, key: str) -> bool:
@@ -56,8 +59,8 @@ class FeatureCache:
     def add(self, keys: Sequence[str], features: np.ndarray) -> None:
         """Writes features ``[len(keys), ...]`` (float16 or float32) as one file."""
         data = save({_NAME: np.ascontiguousarray(features)}, metadata={"keys": json.dumps(list(keys))})
-        path = self.folder / f"{ids.digest(sorted(keys))[:24]}.safetensors"
-        store.write_bytes(str(path), data)
+        path = store.join(self.folder, f"{ids.digest(sorted(keys))[:24]}.safetensors")
+        store.write_bytes(path, data)
         self._open(path)
 
     def get(self, keys: Sequence[str]) -> np.ndarray:
@@ -69,16 +72,26 @@ class FeatureCache:
         places = [self._places[key] for key in keys]
         return np.stack([self._files[file][row] for file, row in places])
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: str) -> None:
         try:
-            keys, features = _read(path)
-        except (OSError, ValueError, KeyError, RecursionError, struct.error) as error:
+            keys, features = _read(self._here(path))
+        except (FileNotFoundError, ValueError, KeyError, RecursionError, struct.error) as error:
             logger.warning("%s: not whole (%s); its features are computed again", path, error)
-            path.unlink(missing_ok=True)
+            store.remove(path)
             return
         self._files.append(features)
         for row, key in enumerate(keys):
             self._places.setdefault(key, (len(self._files) - 1, row))
+
+    def _here(self, path: str) -> Path:
+        """The file on this machine: itself, or a copy that lives as long as this cache."""
+        fs, place = store.filesystem(path)
+        if store.is_local(path):
+            return Path(place)
+        self._copies = self._copies or tempfile.TemporaryDirectory(prefix="spotdiff-features-")
+        copy = Path(self._copies.name) / path.rpartition("/")[2]
+        fs.get_file(place, str(copy))
+        return copy
 
 
 def _read(path: Path) -> tuple[list[str], np.ndarray]:

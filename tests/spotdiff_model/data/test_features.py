@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline import store
 from pipeline.config import load_profile
 from pipeline.models.resolve import Model
 from spotdiff_model.config import EncoderConfig, TrainConfig
@@ -28,7 +29,9 @@ def rows(rendered: Path) -> Rows:
     return read_rows(str(rendered), check=False).select(np.arange(12))
 
 
-def _features(rows: Rows, folder: Path, diffusion: Diffusion, **changes: object) -> tuple[FrozenFeatures, Counter[str]]:
+def _features(
+    rows: Rows, folder: Path | str, diffusion: Diffusion, **changes: object
+) -> tuple[FrozenFeatures, Counter[str]]:
     config = TrainConfig(manifest=rows.manifest.path, cache_dir=str(folder), **{"augmentations": 2, **changes})
     told: Counter[str] = Counter()
 
@@ -63,6 +66,18 @@ def test_only_what_is_new_is_computed(rows: Rows, diffusion: Diffusion, tmp_path
     assert np.array_equal(first.tokens(places, places % 3), more.tokens(places, places % 3))
     _, told = _features(rows, tmp_path, diffusion, layers=(1, 2), augmentations=0)
     assert told == {"CLIP tokens": 12}, "other layers are another cache; latents are the same"
+
+
+def test_manifest_and_cache_in_an_object_store(rows: Rows, rendered: Path, diffusion: Diffusion, s3: str) -> None:
+    store.write_bytes(f"{s3}/v1.parquet", rendered.read_bytes())
+    there = read_rows(f"{s3}/v1.parquet").select(np.arange(8))
+    first, told = _features(there, f"{s3}/cache", diffusion)
+    assert told["latents"] == 8
+    again, told = _features(there, f"{s3}/cache", diffusion)
+    assert not told, "computed again what is in the store"
+    places = np.arange(8)
+    assert np.array_equal(first.tokens(places, places % 3), again.tokens(places, places % 3))
+    assert np.array_equal(first.latents_of(places), again.latents_of(places))
 
 
 def test_features_are_those_of_their_rows(rows: Rows, diffusion: Diffusion, tmp_path: Path) -> None:
