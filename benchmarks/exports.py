@@ -26,8 +26,7 @@ from pipeline.config import build_config, load_profile
 from pipeline.exports.export import LAYOUTS, export
 from pipeline.imaging.png import to_png
 from pipeline.manifest.footer import describe
-from pipeline.manifest.parts import PartsWriter
-from pipeline.manifest.write import MAX_PART_BYTES
+from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 
 
 def write(path: Path, rows: int, size: int) -> None:

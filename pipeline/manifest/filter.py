@@ -16,12 +16,11 @@ from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.manifest.columns import as_written
 from pipeline.manifest.footer import code_version
-from pipeline.manifest.parts import PartsWriter
+from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.rejected import RejectedWriter
 from pipeline.manifest.schema import FORMAT, OPTIONAL, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.where import condition, fitting
-from pipeline.manifest.write import MAX_PART_BYTES
 
 OF_THE_FILE = frozenset({"generation", "checksum", "part", "rows", "digest", "total", "rejected"})
 """What a footer says of the file that it is in, not of how the rows were made."""

@@ -12,11 +12,10 @@ from pipeline import ids, store
 from pipeline.config import SourceSettings, UserError, manifest_stem
 from pipeline.imaging.phash import NearHashes
 from pipeline.manifest.filter import OF_THE_FILE, ORDER, check_columns, complete, misses_of
-from pipeline.manifest.parts import PartsWriter
+from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.rejected import RejectedWriter
 from pipeline.manifest.schema import FORMAT
-from pipeline.manifest.write import MAX_PART_BYTES
 
 _PER_RUN = ("run", "run_id", "created", "code_version", "profile", "config", "models", "versions", "filtered")
 """What is kept of each run's footer."""

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.manifest.parts import PartsWriter
+from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from pipeline.manifest.rejected import RejectedWriter
 from pipeline.manifest.schema import SCHEMA
 from pipeline.records import Posed, Source, Status, Subject, Variation
 from pipeline.runner.duplicates import Duplicates
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 
-MAX_PART_BYTES = 500 * 1000 * 1000
 _PICTURES = ("source_image", "control", "subject_image", "mask", "image")
 _KINDS: dict[str, tuple[str, type[Source]]] = {
     "sources": ("source", Source),

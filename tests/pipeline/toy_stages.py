@@ -26,7 +26,8 @@ from pipeline.imaging.png import from_png, to_png
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.inputs.listing import list_sources
 from pipeline.manifest.footer import describe
-from pipeline.manifest.write import MAX_PART_BYTES, Written, write_manifest
+from pipeline.manifest.parts import MAX_PART_BYTES
+from pipeline.manifest.write import Written, write_manifest
 from pipeline.records import Posed, Reason, Row, Source, Subject, Variation
 from pipeline.runner.duplicates import find_duplicates
 from pipeline.runner.ledger import Fragment, Ledger

@@ -24,8 +24,7 @@ from pipeline.imaging.phash import phash
 from pipeline.imaging.png import to_png
 from pipeline.imaging.skeleton import draw_pose
 from pipeline.manifest.footer import describe
-from pipeline.manifest.parts import PartsWriter
-from pipeline.manifest.write import MAX_PART_BYTES
+from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from tinyworld.world import Background, Identity, Pose, draw_figure, sample_pose
 
 _OVERSAMPLING = 4

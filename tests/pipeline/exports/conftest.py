@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from toy_stages import build, recipe, write_pictures
 from pipeline.manifest.read import Manifest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here may ask anybody
+os.environ["CROISSANT_CACHE"] = tempfile.mkdtemp(prefix="croissant-")  # it knows archives by their names alone
 
 
 @pytest.fixture(scope="session")

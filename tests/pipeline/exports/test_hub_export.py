@@ -130,7 +130,7 @@ def test_many_shards_hold_each_row_once(
 ) -> None:
     import pipeline.exports.hub as hub
 
-    monkeypatch.setattr(hub, "SHARD_BYTES", 60_000)
+    monkeypatch.setattr(hub, "SHARD_BYTES", 25_000)
     export(toys.path, "hf", str(tmp_path / "out"))
     shards = sorted((tmp_path / "out" / "data").glob("train-*.parquet"))
     assert len(shards) > 2

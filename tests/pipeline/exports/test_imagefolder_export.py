@@ -58,8 +58,14 @@ def pairs(toys: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _by_picture(rows: Rows) -> dict[bytes, dict[str, Any]]:
-    return {row["image"]["bytes"]: row for row in rows.values()}
+def _with_pixels(rows: Rows, found: np.ndarray, **factors: str) -> list[dict[str, Any]]:
+    """The rows that have this picture (toys share some) and these factors."""
+    return [
+        row
+        for row in rows.values()
+        if all(row[name] == value for name, value in factors.items())
+        and np.array_equal(pixels(row["image"]["bytes"]), found)
+    ]
 
 
 def test_the_diffusers_scripts_way_reads_pairs(pairs: Path, rows: Rows, tmp_path: Path) -> None:
@@ -67,13 +73,13 @@ def test_the_diffusers_scripts_way_reads_pairs(pairs: Path, rows: Rows, tmp_path
     from datasets import load_dataset
 
     data = load_dataset("imagefolder", data_dir=str(pairs / "train"), cache_dir=str(tmp_path))["train"]
-    known = {pixels(png).tobytes(): row for png, row in _by_picture(rows).items()}
     targets = []
     for pair in data:
-        target, reference = known[np.asarray(pair["image"]).tobytes()], known[np.asarray(pair["reference"]).tobytes()]
-        assert target["subject_id"] == reference["subject_id"]
-        assert target["background_id"] != reference["background_id"]
-        assert target["split"] == reference["split"] == "train"
+        target = rows[pair["variation_id"]]
+        assert target["split"] == "train"
+        assert np.array_equal(np.asarray(pair["image"]), pixels(target["image"]["bytes"]))
+        same = _with_pixels(rows, np.asarray(pair["reference"]), subject_id=target["subject_id"], split="train")
+        reference = next(row for row in same if row["background_id"] != target["background_id"])
         assert pair["text"] == target["prompt"]
         assert np.array_equal(np.asarray(pair["mask"]), pixels(target["mask"]["bytes"]))
         assert np.array_equal(np.asarray(pair["reference_mask"]), pixels(reference["mask"]["bytes"]))
@@ -119,15 +125,14 @@ def test_the_ip_adapter_scripts_way_reads_pairs(pairs: Path, rows: Rows) -> None
     data = _Listed(pairs / "ip_adapter_train.json", pairs)
     metadata = [json.loads(line) for line in (pairs / "train" / "metadata.jsonl").read_text().splitlines()]
     assert len(data) == len(metadata) > 100
-    known = {pixels(png).tobytes(): row for png, row in _by_picture(rows).items()}
     seen = 0
     for batch in torch.utils.data.DataLoader(data, batch_size=8):
         for number, text in enumerate(batch["text"]):
-            target, reference = (
-                known[batch[name][number].numpy().tobytes()] for name in ("image_file", "reference_file")
-            )
-            assert (target["prompt"], target["subject_id"]) == (text, reference["subject_id"])
-            assert target["background_id"] != reference["background_id"]
+            target = rows[metadata[seen]["variation_id"]]
+            assert (text, metadata[seen]["text"]) == (target["prompt"], target["prompt"])
+            assert np.array_equal(batch["image_file"][number].numpy(), pixels(target["image"]["bytes"]))
+            same = _with_pixels(rows, batch["reference_file"][number].numpy(), subject_id=target["subject_id"])
+            assert any(row["background_id"] != target["background_id"] for row in same)
             seen += 1
     assert seen == len(metadata)
 

@@ -69,6 +69,7 @@ def test_the_same_bytes_from_footer_and_source(tmp_path: Path) -> None:
     assert reproduce(runs[0], name, source=str(tmp_path / "elsewhere")).same
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_how_far_other_pixels_are_off_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that rounds differently, played by a brighter pixel in each picture."""
