@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.runner import events
 
@@ -83,7 +84,8 @@ class NewsDesk:
 @contextmanager
 def news_desk() -> Iterator[NewsDesk]:
     """Sets up a board and listens to it while the block runs; a board that is lost costs the display, not the build."""
-    board: Any = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not with the workers
+    board: Any = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(Board).remote()
     desk, stop = NewsDesk(board), threading.Event()
 
     def listen() -> None:

@@ -146,6 +146,7 @@ def stop_midway(build: Build, engine: str, on: Any) -> None:
         on(engine, build, 2, work)
 
 
+@pytest.mark.slow
 def test_a_machine_dies_midway(cluster: Any, sources: str, tmp_path: Path, digest: str, on: Any) -> None:
     """And all the while the tasks' progress is heard of here."""
     build, heard = toy(sources, str(tmp_path), seconds=0.1), list[events.Progress]()
