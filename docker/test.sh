@@ -4,7 +4,7 @@
 #   apt-get install docker.io docker-compose debootstrap
 # Where no Docker answers it starts an engine of its own; where images cannot be pulled, the base is made by debootstrap
 # and PostgreSQL's image is a stand-in of Debian's. Environment:
-#   BASE_IMAGE, POSTGRES_IMAGE  images to use instead
+#   BASE_IMAGE, POSTGRES_IMAGE  images to use instead; IMAGE: the project's own, not to be built again
 #   PIP_CONF                    pip's configuration for a mirror, read during the build alone
 #   CA_BUNDLE                   certificates that the base is to trust
 #   SERVICES                    which services to kill ("" for none); KEEP=1: leave all up
@@ -68,9 +68,13 @@ images() {
             tar -C "$scratch/base" --exclude='./proc/*' --exclude='./sys/*' -c . | docker import - "$BASE_IMAGE" > /dev/null
         fi
     fi
-    say "image"
-    docker build --network host -q -f docker/Dockerfile --build-arg BASE_IMAGE="$BASE_IMAGE" \
-        ${PIP_CONF:+--secret id=pip,src="$PIP_CONF"} -t spotdiff10k:test . > /dev/null
+    if [[ -n ${IMAGE:-} ]]; then
+        docker tag "$IMAGE" spotdiff10k:test
+    else
+        say "image"
+        docker build --network host -q -f docker/Dockerfile --build-arg BASE_IMAGE="$BASE_IMAGE" \
+            ${PIP_CONF:+--secret id=pip,src="$PIP_CONF"} -t spotdiff10k:test . > /dev/null
+    fi
     if [[ -z ${POSTGRES_IMAGE:-} ]]; then
         POSTGRES_IMAGE=spotdiff-postgres:test
         docker build --network host -q -f docker/standins/postgres.Dockerfile --build-arg BASE_IMAGE="$BASE_IMAGE" \
@@ -80,11 +84,11 @@ images() {
 }
 
 settings() {
+    [[ ! -s $scratch/env ]] || return 0 # of a run that was left up
     sed -e "s|^SPOTDIFF_IMAGE=.*|SPOTDIFF_IMAGE=spotdiff10k:test|" -e "s|^POSTGRES_IMAGE=.*|POSTGRES_IMAGE=$POSTGRES_IMAGE|" \
         -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(openssl rand -hex 12)|" \
         -e "s|^PREFECT_AUTH=.*|PREFECT_AUTH=admin:$(openssl rand -hex 12)|" \
         -e "s|^COMPOSE_PROFILES=.*|COMPOSE_PROFILES=cpu|" docker/.env.example > "$scratch/env"
-    export COMPOSE_PROFILES=cpu
 }
 
 inside() { compose exec -T prefect-worker "$@"; }
@@ -147,6 +151,7 @@ killed() { # SERVICE: SIGKILL to its first process, from outside; Docker starts 
 engine
 images
 settings
+export COMPOSE_PROFILES=cpu
 say "up"
 compose up -d > "$scratch/up.log" 2>&1 || { tail "$scratch/up.log"; exit 1; }
 healthy postgres prefect-server ray-head ray-worker-cpu prefect-worker

@@ -52,7 +52,7 @@ def _patient_class() -> type[Any]:
     from fsspec.asyn import sync_wrapper
     from s3fs import S3FileSystem
 
-    class PatientS3(S3FileSystem):  # type: ignore[misc]
+    class PatientS3(S3FileSystem):
         retries = 1
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -191,7 +191,10 @@ def _response(error: BaseException | None) -> dict[str, Any] | None:
 def _status(error: BaseException) -> int | None:
     """The HTTP status of an answer that was an error; None: there was no answer."""
     response = _response(error)
-    return response and response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if response is None:
+        return None
+    status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
 
 
 def _said(error: Exception) -> str:

@@ -51,3 +51,8 @@ def test_a_build_with_a_problem_raises_it_and_keeps_what_is_good(tmp_path: Path)
     assert build.complete(found)
     assert written(build, found)
     assert finish(build, found).rows > 0
+
+
+def test_the_flow_travels_to_ray_s_workers() -> None:
+    """Prefect hands the function to each task's process; what it refers to by value must pickle."""
+    assert cloudpickle.dumps(build_dataset.fn)

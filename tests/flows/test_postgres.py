@@ -128,10 +128,13 @@ def test_a_machine_dies_and_the_server_restarts(cluster: Cluster, paths: dict[st
 
 
 def test_a_failure_s_message_is_our_one_line(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.worker("three")
     told = cluster.run(
-        "prefect", "deployment", "run", "build-dataset/build-dataset", "--watch", "-p", 'sources=["/nowhere"]',
+        "prefect", "deployment", "run", "build-dataset/build-dataset", "-p", 'sources=["/nowhere"]',
         "-p", f"manifest={tmp_path}/x.parquet",
     )  # fmt: skip
     found = re.search(r"UUID: (\S+)", told)
     assert found, told
-    assert cluster.state(found[1]) == ("FAILED", "sources: '/nowhere': no such file or folder")
+    run = found[1]
+    until(lambda: cluster.state(run)[0] not in ("RUNNING", "PENDING", "SCHEDULED"), 240, "the end")
+    assert cluster.state(run) == ("FAILED", "sources: '/nowhere': no such file or folder")
