@@ -68,7 +68,7 @@ bench: $(STAMP) ## measure a build against the bare pipelines and against a plai
 	$(BIN)/python benchmarks/build.py $(ARGS)
 
 paper: $(STAMP) ## all tables and figures of the encoder and its baselines, from MANIFEST (hours; resumes)
-	$(BIN)/python -m spotdiff_model.paper --manifest $(MANIFEST) $(ARGS)
+	$(BIN)/python -m benchmarks.paper --manifest $(MANIFEST) $(ARGS)
 
 paper-small: $(STAMP) ## the same at toy size, in minutes: shows that all parts run, proves nothing
-	$(BIN)/python -m spotdiff_model.paper --manifest $(MANIFEST) --small --output_dir work/paper-small $(ARGS)
+	$(BIN)/python -m benchmarks.paper --manifest $(MANIFEST) --small --output_dir work/paper-small $(ARGS)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spotdiff_model.config import TrainConfig
+from spotdiff_model.config import TrainConfig, spoken_template
 from spotdiff_model.data.augmentations import augment
 from spotdiff_model.data.features import FrozenFeatures
 from spotdiff_model.data.pairs import TrainingPairs
@@ -39,6 +39,7 @@ class Reencoding:
 
     prepared: Prepared
     pictures: dict[int, Image.Image]
+    models_root: str | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.prepared.features, name)
@@ -51,7 +52,7 @@ class Reencoding:
             else self.pictures[place]
             for place, number in zip(places, augmentations, strict=True)
         ]
-        return vision_encoder(self.prepared.encoder.config).tokens(images).numpy()
+        return vision_encoder(self.prepared.encoder.config, self.models_root).tokens(images).numpy()
 
     def latents_of(self, places: np.ndarray) -> np.ndarray:
         return self.prepared.diffusion.latents([self.pictures[place] for place in places]).numpy()
@@ -68,7 +69,7 @@ def steps_of(
     encoder = prepared.encoder.train()
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate)
     pairs = TrainingPairs(prepared.features.rows, config.seed, config.reference, config.augmentations)
-    template = prepared.profile.backgrounds.prompt_template
+    template = spoken_template(prepared.profile)
     pseudo_tokens = encoder.config.num_pseudo_tokens
     objective = Objective(config, found, prepared.diffusion, prepared.diffusion.unet, pseudo_tokens, template)
     wall = cpu = 0.0
@@ -82,27 +83,35 @@ def steps_of(
     return {"wall": (time.perf_counter() - wall) / count, "cpu": (time.process_time() - cpu) / count}
 
 
+def compare(steps: int, **training: Any) -> dict[str, Any]:
+    """Times both kinds of steps of a training with these fields of :class:`TrainConfig`."""
+    config = TrainConfig(**training)
+    prepared = prepare(config, lambda what, done, of: None)
+    rows = prepared.features.rows
+    reencoding = Reencoding(prepared, dict(rows.images(np.arange(len(rows)))), config.models_root)
+    result: dict[str, Any] = {
+        "cached": steps_of(config, prepared, prepared.features, steps),
+        "encoded": steps_of(config, prepared, reencoding, steps),
+        "steps": steps,
+        "train_batch_size": config.train_batch_size,
+        "noise_batch_size": config.noise_batch_size,
+    }
+    result["speedup"] = {clock: result["encoded"][clock] / result["cached"][clock] for clock in ("wall", "cpu")}
+    return result
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--manifest", required=True)
+    parser.add_argument("--models_root")
     parser.add_argument("--cache_dir", help="Default: a temporary folder.")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/encoder_cache.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(manifest=options.manifest, cache_dir=options.cache_dir or folder)
-        prepared = prepare(config, lambda what, done, of: None)
-        rows = prepared.features.rows
-        reencoding = Reencoding(prepared, dict(rows.images(np.arange(len(rows)))))
-        result: dict[str, Any] = {
-            "cached": steps_of(config, prepared, prepared.features, options.steps),
-            "encoded": steps_of(config, prepared, reencoding, options.steps),
-            "steps": options.steps,
-            "train_batch_size": config.train_batch_size,
-            "noise_batch_size": config.noise_batch_size,
-        }
-    result["speedup"] = {clock: result["encoded"][clock] / result["cached"][clock] for clock in ("wall", "cpu")}
+        cache = options.cache_dir or folder
+        result = compare(options.steps, manifest=options.manifest, models_root=options.models_root, cache_dir=cache)
     options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(json.dumps(result, indent=1))  # noqa: T201
 

@@ -2,9 +2,10 @@
 
     python benchmarks/scale.py [--sources 10000] [--subjects 1] [--backgrounds 1] [--shard-size 2] [--phases build ...]
 
-Each phase runs in a process of its own: ``build`` all of it, in one thread; ``finished``, the same command again, as
-``spotdiff build`` answers it; ``status``, as the command does it; ``validate`` the manifest. Prints CPU and wall time,
-per row and per fragment, and peak memory; the time that Python takes to start is in none of them.
+Each phase runs in a process of its own: ``build`` all of it, in one thread, or with ``--engine ray`` on all cores under
+Prefect, whose costs count, too; ``finished``, the same command again, as ``spotdiff build`` answers it; ``status``, as
+the command does it; ``validate`` the manifest. Prints CPU and wall time, per row and per fragment, and peak memory; the
+time that Python takes to start is in none of them.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.table import Table
 
+from flows.engines.workers import cores_here
 from pipeline import ids
 from pipeline.config import build_config
 from pipeline.imaging.png import to_png
 from pipeline.manifest.finish import build_manifest, finish, written
 from pipeline.manifest.validate.manifest import validate
 from pipeline.records import Listed, Row, Source
+from pipeline.runner import events
 from pipeline.runner.build import Build, last_config, open_build
 from pipeline.stages.base import Stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "pipeline"))
+from on_ray import FirstShard, below, build_on_ray, on_ray
 from toy_stages import SIZE, ToyPoses, ToySubjects, ToyVariations, picture
 
 PICTURE = to_png(picture("source"))
@@ -101,7 +105,7 @@ def _report(arguments: argparse.Namespace, folder: Path) -> None:
         table.add_column(name, justify="right" if name else "left")
     for phase in arguments.phases:
         command = [sys.executable, __file__, "--phase", phase, "--folder", str(folder)]
-        for name in ("sources", "subjects", "backgrounds", "shard_size"):
+        for name in ("sources", "subjects", "backgrounds", "shard_size", "engine"):
             command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         told = json.loads(done.stdout.splitlines()[-1])
@@ -123,7 +127,10 @@ def _open(arguments: argparse.Namespace, *, again: bool = False) -> Build:
 
 def _phase(phase: str, arguments: argparse.Namespace) -> None:
     wall, before = time.monotonic(), time.process_time()
-    if phase == "build":
+    cpu_below = peak_below = 0.0
+    if phase == "build" and arguments.engine == "ray":
+        said, cpu_below, peak_below = _build_on_ray(_open(arguments))
+    elif phase == "build":
         said = f"digest {build_manifest(_open(arguments)).digest[:8]}"
     elif phase == "validate":
         said = f"{len(validate(str(arguments.folder / 'out' / 'm.parquet')))} problems"
@@ -137,17 +144,30 @@ def _phase(phase: str, arguments: argparse.Namespace) -> None:
         said = f"{finish(build, found).rows} rows"
     told = {
         "wall": time.monotonic() - wall,
-        "cpu": time.process_time() - before,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "cpu": time.process_time() - before + cpu_below,
+        "peak": max(peak_below, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "said": said,
     }
     sys.stdout.write(json.dumps(told) + "\n")
+
+
+def _build_on_ray(build: Build) -> tuple[str, float, float]:
+    """What to say of it, and CPU seconds and largest peak of all the other processes that it took, Prefect's too."""
+    first = FirstShard()
+    folder = Path(tempfile.mkdtemp(prefix="r"))
+    try:
+        with on_ray(folder, cores_here()), events.listening(first):
+            digest = build_on_ray(build)
+            return f"digest {digest[:8]}, first shard after {first.seconds:.1f} s", *below()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("sources", 10_000), ("subjects", 1), ("backgrounds", 1), ("shard-size", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--engine", choices=("none", "ray"), default="none", help="Of the phase build.")
     parser.add_argument("--folder", type=Path, help="Work here, and leave all of it there.")
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)

@@ -62,32 +62,35 @@ def build_dataset(
     if options["sources"] is None:
         options |= {"sources": (EXAMPLES,), "poses": options["poses"] or f"{EXAMPLES}/poses.json"}
     try:
-        outcome = run_here(_work(options), workers, engine, ray_address)
+        outcome = run_here(_work(options, engine == "local"), workers, engine, ray_address)
     except Exception as error:
         message = one_line(error)
-        if message is None:
+        if message is None or _told_elsewhere():
             raise
         return Failed(message=message)
     return {"manifest": outcome.manifest, "digest": outcome.digest, "accepted": outcome.rows}
 
 
 def one_line(error: BaseException) -> str | None:
-    """What Prefect shows of a failure; None: a fault of ours that deserves its traceback, or the caller tells it."""
-    if _handed.get():
-        return None
+    """What Prefect shows of a failure; None: it is a fault of ours, and deserves its traceback."""
     message = str(error) if isinstance(error, UserError | BuildFailed) else told(error)
     return message and " ".join(message.split())
 
 
-def _work(options: dict[str, Any]) -> Handover:
+def _work(options: dict[str, Any], here: bool) -> Handover:
     """What the caller handed over, else a build of these options. Apart from the flow, which Ray's workers unpickle."""
     work = _handed.get()
     if work is None:
         work = Handover(open_build(build_config(**options)))
         found = work.build.scan()
         if not work.build.complete(found):
-            check(work.build, found)
+            check(work.build, found, here=here)
     return work
+
+
+def _told_elsewhere() -> bool:
+    """Whether a command runs the flow and tells by itself what went wrong. See :func:`_work` for why it is apart."""
+    return _handed.get() is not None
 
 
 def run_here(work: Handover, workers: int | None, engine: EngineName = "local", ray_address: str = "auto") -> Outcome:

@@ -205,7 +205,7 @@ def shipped_profiles() -> list[str]:
 
 
 def profile_path(name: str) -> str:
-    """The file of a profile (or its URL), named as in :func:`load_profile`."""
+    """Path or URL of a profile's file, named as in :func:`load_profile`."""
     return name if name.endswith(".toml") else str(PROFILES / f"{name}.toml")
 
 
@@ -234,9 +234,13 @@ def _profile_data(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _with_pins(data: dict[str, Any], lock: str) -> dict[str, Any]:
+    from pipeline import store
+
     models = data.get("models")
     try:
-        return {**data, "models": with_pins(models, lock)} if isinstance(models, dict) else data
+        return {**data, "models": with_pins(models, store.read_bytes(lock))} if isinstance(models, dict) else data
+    except FileNotFoundError:
+        return data
     except OSError as error:
         raise UserError(f"lock {lock}: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # no JSON, or other shapes in it

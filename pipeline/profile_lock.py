@@ -7,25 +7,21 @@ from typing import Any
 
 
 def lock_path(profile: str) -> str:
-    """The lock of a profile's file (path or URL), whether it is there or not."""
+    """Path or URL of the lock of a profile's file, whether it is there or not."""
     return profile.removesuffix(".toml") + ".lock.json"
 
 
-def with_pins(models: dict[str, Any], lock: str) -> dict[str, Any]:
-    """A profile's models with revision, url and files from its lock; the same where it has none.
+def with_pins(models: dict[str, Any], lock: bytes) -> dict[str, Any]:
+    """A profile's models with revision, url and files from its lock.
 
     Args:
         models: As in the TOML, by role.
-        lock: See :func:`lock_path`.
+        lock: What stands in the lock.
 
     Raises:
         ValueError: The lock is not readable, or is of other models.
     """
-    from pipeline import store  # not for --help
-
-    if not store.exists(lock):
-        return models
-    entries = json.loads(store.read_bytes(lock).decode("utf-8"))
+    entries = json.loads(lock.decode("utf-8"))
     pinned = dict(models)
     for role, entry in entries.items():
         name, _, part = role.partition(".")

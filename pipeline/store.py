@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,14 +69,36 @@ def exists(url: str) -> bool:
 
 
 def read_bytes(url: str) -> bytes:
+    """A whole file.
+
+    Raises:
+        UserError: It is no regular file.
+    """
     fs, path = filesystem(url)
-    return bytes(fs.cat_file(path))
+    if not isinstance(fs, LocalFileSystem):
+        return bytes(fs.cat_file(path))
+    with open_input(url) as file:
+        return file.read()
 
 
 def open_input(url: str) -> IO[bytes]:
-    """Opens for reading, seekable (Parquet reads footers and single columns)."""
+    """Opens for reading, seekable (Parquet reads footers and single columns).
+
+    Raises:
+        UserError: It is no regular file, but a FIFO, say, that would never end or never begin.
+    """
     fs, path = filesystem(url)
-    return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")
+    if not isinstance(fs, LocalFileSystem):
+        return fs.open(path, "rb")  # type: ignore[no-any-return]
+    file = open(path, "rb", opener=_at_once)  # noqa: SIM115  (the caller's to close)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UserError(f"{url}: is no regular file; move it away")
+    return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # without it, opening a FIFO waits for somebody to write to it
 
 
 def vanished(error: BaseException) -> bool:
@@ -146,7 +169,17 @@ def _name(error: BaseException, path: str | Path) -> None:
 
 def temporary_name(path: Path) -> Path:
     """A hidden name beside ``path`` that says who writes there; :func:`is_stray` understands it."""
-    return path.with_name(f".{path.name[:120]}.{_writer(os.getpid())}.{secrets.token_hex(4)}{_TEMPORARY}")
+    return path.with_name(f"{_hidden(path.name)}{_writer(os.getpid())}.{secrets.token_hex(4)}{_TEMPORARY}")
+
+
+def is_temporary_of(hidden: str, name: str) -> bool:
+    """Whether a file's name is one that :func:`temporary_name` gives beside a file called ``name``."""
+    said = _WRITER.search(hidden)
+    return said is not None and hidden[: said.start() + 1] == _hidden(name)
+
+
+def _hidden(name: str) -> str:
+    return f".{name[:120]}."
 
 
 @functools.cache
@@ -310,7 +343,7 @@ def stamp(url: str) -> str | None:
     """What changes whenever a file is written anew: size, time and place, or the object store's tag.
 
     Returns:
-        The stamp; None: there is no such file.
+        The stamp; None: there is no such file, or it is no regular one.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
@@ -329,6 +362,8 @@ def _stamp_of(path: str) -> str | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
         return None
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 

@@ -30,13 +30,15 @@ class BaseModels(_Settings):
 
     Attributes:
         clip: Its vision encoder reads the pictures.
-        base: Text encoder, VAE, UNet and scheduler.
+        base: Text encoders, VAE, UNet and scheduler.
+        vae: An autoencoder in place of ``base``'s.
         controlnet: For generation in a given pose.
         pose: Finds the pose in a picture that is given for its pose.
     """
 
     clip: ModelRef
     base: ModelRef
+    vae: ModelRef | None = None
     controlnet: ModelRef | None = None
     pose: ModelRef | None = None
 
@@ -60,7 +62,7 @@ class EncoderConfig(_Settings):
         layers: CLIP hidden states to read, counted as in ``hidden_states``: 0 the embeddings, -1 the last.
         channels: Width of a CLIP token.
         grid: Patches along a picture's side.
-        token_dim: Width of the text encoder's token embeddings.
+        token_dim: Width of the text encoder's token embeddings; with two text encoders, of both together.
         num_pseudo_tokens: Pseudo-tokens that stand at ``S*``.
         width: Width of the experts' and the head's own layers.
         subject_dim, pose_dim, background_dim: Widths of f_s, f_p and f_b.
@@ -182,13 +184,24 @@ def profile_of(footer: Mapping[str, Any], manifest: str) -> Profile:
 def base_models(profile: Profile) -> BaseModels:
     """The profile's models that the encoder needs."""
     models = profile.models
-    return BaseModels(clip=models.clip, base=models.base, controlnet=models.controlnet, pose=models.pose)
+    return BaseModels(
+        clip=models.clip, base=models.base, vae=models.vae, controlnet=models.controlnet, pose=models.pose
+    )
+
+
+def spoken_template(profile: Profile) -> str:
+    """How a dataset's pictures are described, with ``{subject}`` and ``{background}``.
+
+    Inpainting may be told of the background alone, lest it paints a second subject; the encoder's prompts name both.
+    """
+    template = profile.backgrounds.prompt_template
+    return template if "{subject}" in template else "{subject}, " + template
 
 
 def sampling(profile: Profile) -> Sampling:
     """The profile's way to generate subjects, but with guidance: a build tries again, a user looks at one picture."""
     return Sampling(
-        scheduler=profile.scheduler,
+        scheduler=profile.schedulers["subjects"],
         num_inference_steps=profile.subjects.num_inference_steps,
         guidance_scale=max(profile.subjects.guidance_scale, _MIN_GUIDANCE),
         controlnet_conditioning_scale=profile.subjects.controlnet_conditioning_scale,

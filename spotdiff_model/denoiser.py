@@ -22,6 +22,7 @@ class Denoiser:
 
     Attributes:
         scheduler: The sampler, not the schedule of the training.
+        text_encoder_2, tokenizer_2: SDXL's; None for Stable Diffusion 1.x.
         controlnet: None: poses cannot be asked for.
     """
 
@@ -32,6 +33,8 @@ class Denoiser:
     scheduler: Any
     controlnet: Any
     sampling: Sampling
+    text_encoder_2: Any = None
+    tokenizer_2: Any = None
 
     @classmethod
     def load(cls, profile: Profile, models_root: str | None) -> Self:
@@ -43,7 +46,9 @@ class Denoiser:
         from spotdiff_model.hub import load_diffusion
 
         models = base_models(profile)
-        return cls.around(load_diffusion(Model(models.base, models_root)), models, sampling(profile), models_root)
+        vae = Model(models.vae, models_root) if models.vae else None
+        loaded = load_diffusion(Model(models.base, models_root), vae)
+        return cls.around(loaded, models, sampling(profile), models_root)
 
     @classmethod
     def around(cls, diffusion: Diffusion, models: BaseModels, sampling: Sampling, models_root: str | None) -> Self:
@@ -52,12 +57,14 @@ class Denoiser:
 
         return cls(
             vae=diffusion.vae,
-            text_encoder=diffusion.text_encoder,
-            tokenizer=diffusion.tokenizer,
+            text_encoder=diffusion.text.encoders[0],
+            tokenizer=diffusion.text.tokenizers[0],
             unet=diffusion.unet,
             scheduler=make_scheduler(sampling.scheduler, diffusion.scheduler.config),
             controlnet=_controlnet(models, models_root, diffusion.unet.device),
             sampling=sampling,
+            text_encoder_2=(*diffusion.text.encoders, None)[1],
+            tokenizer_2=(*diffusion.text.tokenizers, None)[1],
         )
 
     def __call__(
@@ -73,27 +80,46 @@ class Denoiser:
         Raises:
             UserError: Poses without a ControlNet.
         """
-        from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
-
         from pipeline.config import UserError
 
-        parts = {name: getattr(self, name) for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
-        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         how = self.sampling
         arguments = {"num_inference_steps": how.num_inference_steps, **arguments}
         if pose and self.controlnet is None:
             raise UserError("pose: the manifest's profile names no ControlNet")
+        pipe = assembled(self, self.controlnet if pose else None)
         if pose:
-            pipe = StableDiffusionControlNetPipeline(**parts, controlnet=self.controlnet)
             scale = {"controlnet_conditioning_scale": how.controlnet_conditioning_scale}
             arguments = {**scale, **arguments, "image": list(pose)}
-        else:
-            pipe = StableDiffusionPipeline(**parts)
         pipe.set_progress_bar_config(disable=True)
         images: list[Image.Image] = pipe(
             guidance_scale=how.guidance_scale if guidance_scale is None else guidance_scale, **arguments
         ).images
         return images
+
+
+def assembled(parts: Any, controlnet: Any) -> Any:
+    """Diffusers' own pipeline: Stable Diffusion's, or with a second text encoder SDXL's; with ControlNet or without.
+
+    Args:
+        parts: Has them as attributes, by diffusers' names.
+        controlnet: None: a pose cannot be given.
+    """
+    from diffusers import (
+        StableDiffusionControlNetPipeline,
+        StableDiffusionPipeline,
+        StableDiffusionXLControlNetPipeline,
+        StableDiffusionXLPipeline,
+    )
+
+    names = ["vae", "text_encoder", "tokenizer", "unet", "scheduler"]
+    kinds: tuple[Any, Any] = (StableDiffusionPipeline, StableDiffusionControlNetPipeline)
+    more: dict[str, Any] = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    if parts.text_encoder_2 is not None:
+        names += ["text_encoder_2", "tokenizer_2"]
+        kinds, more = (StableDiffusionXLPipeline, StableDiffusionXLControlNetPipeline), {"add_watermarker": False}
+    given = {name: getattr(parts, name) for name in names}
+    control = {} if controlnet is None else {"controlnet": controlnet}
+    return kinds[controlnet is not None](**given, **control, **more)
 
 
 def _controlnet(models: BaseModels, models_root: str | None, device: Any) -> Any:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from pipeline.config import ModelRef
     from spotdiff_model.config import EncoderConfig
+    from spotdiff_model.text import Conditions, TextEncoders
 
 _HUB_OPTIONS = ("revision", "cache_dir", "force_download", "token", "local_files_only")
 
@@ -89,12 +91,12 @@ class Diffusion:
     """The frozen parts of a Stable Diffusion repo.
 
     Attributes:
+        text: Text encoders with their tokenizers; SDXL has two.
         scheduler: The repo's own, i.e. the noise schedule that the UNet was trained with.
     """
 
     vae: Any
-    text_encoder: Any
-    tokenizer: Any
+    text: TextEncoders
     unet: Any
     scheduler: Any
 
@@ -108,48 +110,57 @@ class Diffusion:
             return self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
 
     def prompt_features(self, prompts: Sequence[str]) -> torch.Tensor:
-        """The text encoder's output at each prompt's end, ``[N, D]``: what the whole prompt says."""
-        from spotdiff_model.placeholder import at_end
+        """The text encoders' output at each prompt's end, ``[N, D]``: what the whole prompt says."""
+        return self.text.features(self.text.ids(prompts))
 
-        ids = self._ids(prompts)
-        return at_end(self._states(ids), ids, self.tokenizer.eos_token_id)
+    def prompt_conditions(self, prompts: Sequence[str]) -> Conditions:
+        """What the UNet is told of prompts."""
+        return self.text.conditions(self.text.ids(prompts))
 
-    def prompt_states(self, prompts: Sequence[str]) -> torch.Tensor:
-        """The text encoder's hidden states ``[N, T, D]``, as the UNet is given them."""
-        return self._states(self._ids(prompts))
-
-    def _states(self, ids: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        with torch.no_grad():
-            states: torch.Tensor = self.text_encoder(ids).last_hidden_state
-        return states
-
-    def _ids(self, prompts: Sequence[str]) -> torch.Tensor:
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=self.tokenizer.model_max_length, truncation=True,
-            return_tensors="pt",
-        )  # fmt: skip
-        ids: torch.Tensor = tokens.input_ids.to(self.text_encoder.device)
-        return ids
+    @property
+    def size(self) -> int:
+        """Side of the pictures, pixels."""
+        return int(self.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1))
 
 
-def load_diffusion(model: Model) -> Diffusion:
-    """The parts of a repo, frozen. Not resident: a training may put a LoRA on the UNet."""
+def load_diffusion(model: Model, vae: Model | None = None) -> Diffusion:
+    """The parts of a repo, frozen. Not resident: a training may put a LoRA on the UNet.
+
+    Args:
+        model: A pipeline's folder, of Stable Diffusion 1.x or XL.
+        vae: An autoencoder in place of the repo's own.
+    """
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    from spotdiff_model.text import TextEncoders
 
     quieten()
     folder = model.pipeline_dir()
-    loading = {"dtype": dtype_of(model.ref), "variant": model.ref.variant}
-    networks = [
-        kind.from_pretrained(folder, subfolder=name, **loading).to(device()).eval().requires_grad_(False)
-        for name, kind in (("vae", AutoencoderKL), ("text_encoder", CLIPTextModel), ("unet", UNet2DConditionModel))
-    ]
-    vae, text_encoder, unet = networks
-    tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
-    scheduler = DDPMScheduler.from_pretrained(folder, subfolder="scheduler")
-    return Diffusion(vae, text_encoder, tokenizer, unet, scheduler)
+
+    def network(kind: Any, name: str) -> Any:
+        return _frozen(kind, model.ref, folder, subfolder=name)
+
+    pairs = [(network(CLIPTextModel, "text_encoder"), "tokenizer")]
+    if has_two_text_encoders(folder):
+        pairs.append((network(CLIPTextModelWithProjection, "text_encoder_2"), "tokenizer_2"))
+    tokenizers = tuple(CLIPTokenizer.from_pretrained(folder, subfolder=name) for _, name in pairs)
+    return Diffusion(
+        vae=_frozen(AutoencoderKL, vae.ref, vae.network_dir()) if vae else network(AutoencoderKL, "vae"),
+        text=TextEncoders(tuple(encoder for encoder, _ in pairs), tokenizers),
+        unet=network(UNet2DConditionModel, "unet"),
+        scheduler=DDPMScheduler.from_pretrained(folder, subfolder="scheduler"),
+    )
+
+
+def has_two_text_encoders(folder: Path) -> bool:
+    """Whether a pipeline's folder is one of SDXL."""
+    return (folder / "text_encoder_2").is_dir()
+
+
+def _frozen(kind: Any, ref: ModelRef, folder: Path, **where: str) -> Any:
+    network = kind.from_pretrained(folder, dtype=dtype_of(ref), variant=ref.variant, use_safetensors=True, **where)
+    return network.to(device()).eval().requires_grad_(False)
 
 
 def as_numpy(features: torch.Tensor) -> np.ndarray:

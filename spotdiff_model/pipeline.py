@@ -10,22 +10,28 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DiffusionPipeline,
-    StableDiffusionControlNetPipeline,
-    StableDiffusionPipeline,
     UNet2DConditionModel,
 )
 from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES, LOADABLE_CLASSES
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from PIL.Image import Image
-from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizer, CLIPVisionModel
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModel,
+)
 
 from pipeline.config import UserError
 from pipeline.models.device import dtype_of
 from pipeline.models.diffusion import make_scheduler
 from pipeline.models.resolve import Model
+from spotdiff_model.denoiser import assembled
 from spotdiff_model.hub import Diffusion, VisionEncoder, load_diffusion, vision_encoder
 from spotdiff_model.model import SpotDiffEncoder
-from spotdiff_model.placeholder import encode, tokenize, with_placeholder
+from spotdiff_model.placeholder import tokenize, with_placeholder
+from spotdiff_model.text import Conditions, TextEncoders
 
 # how diffusers saves and loads a part that is neither its own nor transformers'
 LOADABLE_CLASSES["spotdiff_model"] = {"SpotDiffEncoder": ["save_pretrained", "from_pretrained"]}
@@ -37,10 +43,10 @@ LORA, LORA_WEIGHTS = "unet_lora", "pytorch_lora_weights.safetensors"
 class SpotDiffPipeline(DiffusionPipeline):
     """``pipe(image, prompt="S* on a beach")``: new pictures of the subject of ``image``.
 
-    The denoising is diffusers' own (``StableDiffusionPipeline``; with ``pose`` ``StableDiffusionControlNetPipeline``).
+    The denoising is diffusers' own: ``StableDiffusionPipeline``, or SDXL's; with ``pose`` their ControlNet pipelines.
     """
 
-    _optional_components = ["controlnet"]  # noqa: RUF012  (diffusers' way)
+    _optional_components = ["controlnet", "text_encoder_2", "tokenizer_2"]  # noqa: RUF012  (diffusers' way)
 
     def __init__(
         self,
@@ -53,6 +59,8 @@ class SpotDiffPipeline(DiffusionPipeline):
         feature_extractor: CLIPImageProcessor,
         encoder: SpotDiffEncoder,
         controlnet: ControlNetModel | None = None,
+        text_encoder_2: CLIPTextModelWithProjection | None = None,
+        tokenizer_2: CLIPTokenizer | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -65,6 +73,8 @@ class SpotDiffPipeline(DiffusionPipeline):
             feature_extractor=feature_extractor,
             encoder=encoder,
             controlnet=controlnet,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
         )
 
     @classmethod
@@ -79,7 +89,9 @@ class SpotDiffPipeline(DiffusionPipeline):
             UserError: The encoder or a base model is not to be had.
         """
         encoder = SpotDiffEncoder.from_pretrained(folder)
-        diffusion = load_diffusion(Model(encoder.config.models.base, models_root))
+        models = encoder.config.models
+        vae = Model(models.vae, models_root) if models.vae else None
+        diffusion = load_diffusion(Model(models.base, models_root), vae)
         if (Path(folder) / LORA).is_dir():
             weights = {"weight_name": LORA_WEIGHTS, "use_safetensors": True}
             diffusion.unet.load_lora_adapter(Path(folder) / LORA, prefix=None, **weights)
@@ -102,14 +114,16 @@ class SpotDiffPipeline(DiffusionPipeline):
         scheduler = make_scheduler(config.sampling.scheduler, diffusion.scheduler.config)
         pipe = cls(
             vae=diffusion.vae,
-            text_encoder=diffusion.text_encoder,
-            tokenizer=diffusion.tokenizer,
+            text_encoder=diffusion.text.encoders[0],
+            tokenizer=diffusion.text.tokenizers[0],
             unet=diffusion.unet,
             scheduler=scheduler,
             image_encoder=clip.network,
             feature_extractor=clip.processor,
             encoder=encoder,
             controlnet=control,
+            text_encoder_2=(*diffusion.text.encoders, None)[1],
+            tokenizer_2=(*diffusion.text.tokenizers, None)[1],
         )
         pipe.set_progress_bar_config(disable=True)
         return pipe
@@ -171,8 +185,8 @@ class SpotDiffPipeline(DiffusionPipeline):
             scale = {"controlnet_conditioning_scale": settings.controlnet_conditioning_scale}
             arguments = {**scale, **arguments, "image": pose}
         return pipe(
-            prompt_embeds=self.encode_prompts(prompts, pseudo_tokens),
-            negative_prompt_embeds=self._negative(negative_prompt, len(prompts)),
+            **self.encode_prompts(prompts, pseudo_tokens).for_pipeline(),
+            **self._negative(negative_prompt).expand(len(prompts)).for_pipeline(negative=True),
             num_images_per_prompt=num_images_per_prompt,
             num_inference_steps=num_inference_steps or settings.num_inference_steps,
             guidance_scale=settings.guidance_scale if guidance_scale is None else guidance_scale,
@@ -180,25 +194,27 @@ class SpotDiffPipeline(DiffusionPipeline):
             **arguments,
         )
 
-    def encode_prompts(self, prompts: Sequence[str], pseudo_tokens: torch.Tensor) -> torch.Tensor:
-        """Prompt embeddings ``[N, T, D]`` with pseudo-token embeddings ``[N, k, W]`` at ``S*``."""
-        tokens = tokenize(self.tokenizer, prompts, self.encoder.config.num_pseudo_tokens).to(self.text_encoder.device)
-        return encode(self.text_encoder, tokens, pseudo_tokens.to(self.text_encoder.device))
+    @property
+    def text(self) -> TextEncoders:
+        """The text encoders, one or two."""
+        if self.text_encoder_2 is None:
+            return TextEncoders((self.text_encoder,), (self.tokenizer,))
+        return TextEncoders((self.text_encoder, self.text_encoder_2), (self.tokenizer, self.tokenizer_2))
 
-    def _negative(self, prompt: str | None, count: int) -> torch.Tensor:
-        text = self.encoder.config.sampling.negative_prompt if prompt is None else prompt
-        length = self.tokenizer.model_max_length
-        ids = self.tokenizer(text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        states = self.text_encoder(ids.input_ids.to(self.text_encoder.device)).last_hidden_state
-        return states.expand(count, -1, -1)
+    def encode_prompts(self, prompts: Sequence[str], pseudo_tokens: torch.Tensor) -> Conditions:
+        """What the UNet is told of prompts with pseudo-token embeddings ``[N, k, W]`` at ``S*``."""
+        device = self.text_encoder.device
+        tokens = tokenize(self.tokenizer, prompts, self.encoder.config.num_pseudo_tokens).to(device)
+        return self.text.conditions(tokens, pseudo_tokens.to(device))
 
     def _denoiser(self, posed: bool) -> Any:
-        names = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
-        parts = {name: getattr(self, name) for name in names}
-        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
         if posed and self.controlnet is None:
             raise UserError("pose: this pipeline has no ControlNet; the profile of the training's manifest names none")
-        control = {"controlnet": self.controlnet} if posed else {}
-        pipe = (StableDiffusionControlNetPipeline if posed else StableDiffusionPipeline)(**parts, **control)
+        pipe = assembled(self, self.controlnet if posed else None)
         pipe.set_progress_bar_config(**getattr(self, "_progress_bar_config", {}))
         return pipe
+
+    def _negative(self, prompt: str | None) -> Conditions:
+        text = self.text
+        told = self.encoder.config.sampling.negative_prompt if prompt is None else prompt
+        return text.conditions(text.ids([told]))

@@ -35,7 +35,7 @@ class Prompts:
 
     def without_padding(self, eos_token_id: int) -> Prompts:
         """The same, cut behind the longest one's end; what stands there bears on no state before it."""
-        longest = int(_ends(self.ids, eos_token_id).max()) + 1
+        longest = int(ends(self.ids, eos_token_id).max()) + 1
         return Prompts(self.ids[:, :longest], self.slots[:, :longest])
 
 
@@ -68,21 +68,12 @@ def tokenize(tokenizer: Any, prompts: Sequence[str], num_pseudo_tokens: int) -> 
     return Prompts(ids, slots)
 
 
-def encode(text_encoder: Any, prompts: Prompts, pseudo_tokens: Tensor) -> Tensor:
-    """Hidden states ``[N, T, D]`` of prompts with pseudo-token embeddings ``[N, k, W]`` in them, differentiable."""
-    picked = prompts.slots.clamp(min=0)[..., None].expand(-1, -1, pseudo_tokens.shape[-1])
-    inserted = torch.gather(pseudo_tokens, 1, picked)
-    with _replaced(text_encoder, prompts.slots >= 0, inserted):
-        states: Tensor = text_encoder(prompts.ids).last_hidden_state
-    return states
-
-
 def at_end(states: Tensor, ids: Tensor, eos_token_id: int) -> Tensor:
     """``[N, D]``: the states ``[N, T, D]`` where each prompt ends; all that the prompt says is gathered there."""
-    return states[torch.arange(len(states), device=states.device), _ends(ids, eos_token_id)]
+    return states[torch.arange(len(states), device=states.device), ends(ids, eos_token_id)]
 
 
-def _ends(ids: Tensor, eos_token_id: int) -> Tensor:
+def ends(ids: Tensor, eos_token_id: int) -> Tensor:
     """Places ``[N]`` at which prompts ``[N, T]`` end."""
     return (ids == eos_token_id).int().argmax(dim=1)
 
@@ -111,7 +102,7 @@ def _tokenize(tokenizer: Any, prompt: str, num_pseudo_tokens: int, length: int) 
 
 
 @contextmanager
-def _replaced(text_encoder: Any, where: Tensor, inserted: Tensor) -> Iterator[None]:
+def replaced(text_encoder: Any, where: Tensor, inserted: Tensor) -> Iterator[None]:
     """Puts ``inserted`` over the token embeddings ``where`` ``[N, T]`` as long as it lasts.
 
     The encoders take ids only, so the embedding layer is the place.

@@ -27,12 +27,13 @@ from torch import Tensor, nn
 from pipeline import ids, store
 from pipeline.config import UserError
 from spotdiff_model import losses
-from spotdiff_model.config import TrainConfig
+from spotdiff_model.config import TrainConfig, spoken_template
 from spotdiff_model.data.features import FrozenFeatures
 from spotdiff_model.data.pairs import Batch, TrainingPairs
 from spotdiff_model.hub import Diffusion
 from spotdiff_model.model import EncoderOutput
-from spotdiff_model.placeholder import PLACEHOLDER, Prompts, at_end, encode, tokenize
+from spotdiff_model.placeholder import PLACEHOLDER, Prompts, tokenize
+from spotdiff_model.text import Conditions
 from spotdiff_model.training import checkpoints
 from spotdiff_model.training.finish import fit_concept_erasure, save_encoder
 from spotdiff_model.training.gather import gather
@@ -96,7 +97,7 @@ class Trainer:
         if config.lora_rank:
             unet = accelerator.prepare(unet)
         accelerator.register_for_checkpointing(self.schedule)
-        template = prepared.profile.backgrounds.prompt_template
+        template = spoken_template(prepared.profile)
         num_pseudo_tokens = prepared.encoder.config.num_pseudo_tokens
         self.objective = Objective(config, prepared.features, prepared.diffusion, unet, num_pseudo_tokens, template)
         self.pairs = TrainingPairs(prepared.features.rows, config.seed, config.reference, config.augmentations)
@@ -228,7 +229,10 @@ class Objective:
         rows = features.rows
         prompts, numbers = np.unique(rows.background_prompt, return_inverse=True)
         texts = [prompt_template.format(subject=PLACEHOLDER, background=prompt) for prompt in prompts]
-        self.prompts, self.prompt_numbers = tokenize(diffusion.tokenizer, texts, num_pseudo_tokens), numbers.reshape(-1)
+        self.prompts, self.prompt_numbers = (
+            tokenize(diffusion.text.tokenizer, texts, num_pseudo_tokens),
+            numbers.reshape(-1),
+        )
         self.text_mean = torch.from_numpy(features.prompt_features_of(np.arange(len(rows))).mean(axis=0))
         self.labels = {
             name: torch.from_numpy(np.unique(getattr(rows, name), return_inverse=True)[1].reshape(-1))
@@ -301,18 +305,17 @@ class Objective:
         """What the references' pseudo-tokens in the targets' prompts do, to the text's features and to the UNet."""
         parts: Parts = {}
         if "text" in self.weights:
-            tokenizer = self.diffusion.tokenizer
-            chosen = self._prompts(batch.targets).without_padding(tokenizer.eos_token_id).to(device)
-            states = encode(self.diffusion.text_encoder, chosen, pseudo_tokens[: len(batch.targets)])
-            found = at_end(states, chosen.ids, tokenizer.eos_token_id)
+            eos = self.diffusion.text.tokenizer.eos_token_id
+            chosen = self._prompts(batch.targets).without_padding(eos).to(device)
+            found = self.diffusion.text.features(chosen, pseudo_tokens[: len(batch.targets)])
             wanted = torch.from_numpy(self.features.prompt_features_of(batch.targets)).to(device)
             parts["text"] = losses.text_alignment(found, wanted, self.text_mean.to(device))
         if {"noise", "distillation"} & self.weights.keys():
             targets = batch.targets[: self.config.noise_batch_size]
             # padded: the UNet attends to what stands behind a prompt's end, too
             chosen = self._prompts(targets).to(device)
-            states = encode(self.diffusion.text_encoder, chosen, pseudo_tokens[: len(targets)])
-            parts |= self._denoising(states, targets, step)
+            told = self.diffusion.text.conditions(chosen, pseudo_tokens[: len(targets)])
+            parts |= self._denoising(told, targets, step)
         return parts
 
     def _prompts(self, places: np.ndarray) -> Prompts:
@@ -320,19 +323,20 @@ class Objective:
         numbers = torch.from_numpy(self.prompt_numbers[places])
         return Prompts(self.prompts.ids[numbers], self.prompts.slots[numbers])
 
-    def _denoising(self, states: Tensor, targets: np.ndarray, step: DeviceStep) -> Parts:
+    def _denoising(self, told: Conditions, targets: np.ndarray, step: DeviceStep) -> Parts:
         """Noise prediction of the targets, held against the noise and against the text-prompt teacher's prediction."""
-        latents = torch.from_numpy(self.features.latents_of(targets)).to(states.device)
-        noise, times = (values.to(states.device) for values in self._noise(latents.shape, step))
+        latents = torch.from_numpy(self.features.latents_of(targets)).to(told.states.device)
+        noise, times = (values.to(told.states.device) for values in self._noise(latents.shape, step))
         scheduler: Any = self.diffusion.scheduler
         noisy = scheduler.add_noise(latents, noise, times)
         # on a GPU the frozen parts may be in half precision
-        predicted = self.unet(noisy.to(states.dtype), times, encoder_hidden_states=states).sample
+        size, noisy = self.diffusion.size, noisy.to(told.states.dtype)
+        predicted = self.unet(noisy, times, **told.for_unet(size)).sample
         parts: Parts = {}
         if "distillation" in self.weights:
-            described = self.diffusion.prompt_states([str(text) for text in self.features.rows.prompt[targets]])
+            described = self.diffusion.prompt_conditions([str(text) for text in self.features.rows.prompt[targets]])
             with torch.no_grad(), without_lora(self.diffusion.unet) as frozen:
-                teacher = frozen(noisy.to(states.dtype), times, encoder_hidden_states=described.to(states.dtype)).sample
+                teacher = frozen(noisy, times, **described.to(noisy.dtype).for_unet(size)).sample
             parts["distillation"] = losses.noise_prediction(predicted, teacher)
         wanted = {"epsilon": noise, "sample": latents}.get(scheduler.config.prediction_type)
         if wanted is None:

@@ -91,19 +91,25 @@ threading.Event().wait()
 """
 
 
+@pytest.fixture(scope="session")
+def s3_settings(s3_server: str) -> dict[str, str]:
+    """The usual environment variables, pointing to :func:`s3_server`."""
+    return {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
 @pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3(s3_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """URL of an empty bucket on :func:`s3_server`; the usual environment variables point there."""
     import boto3
 
     from pipeline import object_store
 
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    for name, value in s3_settings.items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{time.time_ns()}"
     boto3.client("s3").create_bucket(Bucket=bucket)

@@ -16,7 +16,7 @@ from flows.cli.scheduled import run_scheduled
 from flows.cli.sheets import draw, sheets_folder
 from flows.cli.summary import show_summary
 from flows.engines.threads import ThreadEngine
-from flows.engines.workers import default_workers
+from flows.engines.workers import default_workers, gpus_here
 from flows.handover import Handover
 from flows.options import EngineName
 from flows.progress import tally_of
@@ -66,7 +66,7 @@ def run_build(
     fresh = not build.complete(found)
     if fresh:
         refuse_second(config.manifest)
-        check(build, found)
+        check(build, found, here=engine == "local")
         try:
             _run_flow(build, workers, verbose, engine, ray_address)
         except KeyboardInterrupt:
@@ -100,6 +100,9 @@ def _run_flow(build: Build, workers: int | None, verbose: bool, engine: EngineNa
         with err.status("Starting Prefect and loading libraries ..."):
             alive = _server(stack, LIBRARIES if engine == "local" else {})
             from flows.cli.display import display
+
+            if engine == "local" and workers is None and (gpus := gpus_here()) > 1:
+                warn(f"{gpus} GPUs are here, and --engine local uses one; --engine ray uses all")
 
         stack.enter_context(stopping_softly())
         stack.enter_context(events.listening(tally))

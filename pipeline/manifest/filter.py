@@ -152,7 +152,13 @@ def misses_of(origin: Manifest) -> Iterator[dict[str, Any]]:
     """What did not get into the manifest that the rows are from, where that is known."""
     if not store.exists(origin.rejected_path):
         return
-    with store.open_input(origin.rejected_path) as file, open_parquet(file) as parquet:
-        if set(REJECTED_SCHEMA.names) <= set(parquet.schema_arrow.names):
-            for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names, use_threads=False):
-                yield from batch.to_pylist()
+    try:
+        with store.open_input(origin.rejected_path) as file, open_parquet(file) as parquet:
+            if set(REJECTED_SCHEMA.names) <= set(parquet.schema_arrow.names):
+                for batch in parquet.iter_batches(columns=REJECTED_SCHEMA.names, use_threads=False):
+                    yield from batch.to_pylist()
+    except pa.ArrowException as error:
+        raise UserError(
+            f"{origin.rejected_path}: the list of what did not get in cannot be read ({error}); "
+            "get the file again, or move it away to filter without it"
+        ) from error

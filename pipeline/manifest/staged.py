@@ -13,8 +13,6 @@ from typing import IO
 from pipeline import store
 from pipeline.manifest.places import folder_of, name_of
 
-_TEMPORARY = ".spotdiff-tmp"
-
 
 class Staged:
     """A file to write to; :meth:`place` puts it where it belongs.
@@ -83,6 +81,5 @@ def strays(url: str) -> Iterator[str]:
         return
     for entry in entries:
         hidden = name_of(str(entry["name"]))
-        ours = hidden.startswith(f".{name[:120]}.") and hidden.endswith(_TEMPORARY)
-        if ours and (not store.is_local(url) or store.is_stray(hidden, entry["mtime"])):
+        if store.is_temporary_of(hidden, name) and (not store.is_local(url) or store.is_stray(hidden, entry["mtime"])):
             yield store.join(folder_of(url), hidden)

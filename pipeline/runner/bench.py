@@ -55,7 +55,7 @@ def bench(profile: Profile, config: BuildConfig, workers: int, seconds: float, s
         judged = _rate(partial(_judge, stage, finished), workers, seconds / 2)
         found.append(StageSpeed(steps_per_s=denoised * len(batch) * steps, judges_per_s={"all": judged * len(batch)}))
         if stage is stages[0]:
-            blank = stages[1].expand([_masked(row, size) for row in finished if isinstance(row, Subject)])
+            blank = stages[1].expand([with_ellipse(row, size) for row in finished if isinstance(row, Subject)])
     return Speeds(
         gpu=_device_name(),
         family=family_of(profile),
@@ -111,7 +111,7 @@ def _posed(profile: Profile) -> Posed:
     )
 
 
-def _masked(row: Subject, size: int) -> Subject:
+def with_ellipse(row: Subject, size: int) -> Subject:
     """A subject with an ellipse for its mask, whatever the segmenter found."""
     y, x = np.mgrid[:size, :size] / size
     inside = ((x - 0.5) / 0.18) ** 2 + ((y - 0.5) / 0.42) ** 2 < 1

@@ -57,7 +57,8 @@ class Build:
         reads: list[type[Row]] = [Listed, *(stage.row for stage in self.stages)]
         root, retry = self.ledger.root, self.config.retry
         gpus = [0.0, *(self.profile.gpus for _ in self.stages)]  # the first stage only opens files
-        return [StageTask(*of, root, retry, gpu) for *of, gpu in zip(self.stages, reads, gpus, strict=False)]
+        of_each = zip(self.stages, reads, gpus, strict=False)
+        return [StageTask(stage, kind, root, retry, gpu) for stage, kind, gpu in of_each]
 
     def run(self, engine: Engine = in_turn) -> Fragments:
         """Does what is missing; running again goes on where an earlier run was stopped.

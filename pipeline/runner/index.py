@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline import store
+from pipeline.config import UserError
 
 logger = logging.getLogger(__name__)
 NAME = "index.json"
@@ -33,7 +34,7 @@ def read(root: str) -> dict[str, Any]:
     """The index as it was written; empty where there is none, or none that is whole."""
     try:
         digest, _, text = store.read_bytes(store.join(root, NAME)).partition(b"\n")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UserError):
         return {}
     if hashlib.sha256(text).hexdigest().encode() != digest:
         logger.debug("the index of %s is damaged and not used", root)

@@ -15,7 +15,7 @@ import logging
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import IO, Any
@@ -230,7 +230,7 @@ class Ledger:
             if _DROPPED in open_sealed(file).said:
                 return False
         with store.atomic(fragment.path) as file:
-            write_sealed(file, stored_schema([], kind), (), {**fragment.said(), "groups": [], _DROPPED: True}, [REST])
+            write_sealed(file, stored_schema((), kind), (), {**fragment.said(), "groups": [], _DROPPED: True})
         return True
 
     def discard(self, damage: DamagedFragment) -> None:
@@ -251,7 +251,8 @@ class Ledger:
             if not self._index_read:
                 for name, (stamp, said) in index.read(self.root).items():
                     path = f"{self.root}/{name}"
-                    self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
+                    with suppress(KeyError, TypeError):  # another version wrote it
+                        self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
                 self._index_read = True
 
     def _known(self, path: str, stamp: str) -> Fragment | None:

@@ -22,12 +22,13 @@ WORKING_MEMORY = 2e9
 """Bytes that a batch at hand is given besides the weights; a batch that needs more is halved."""
 
 
-def check_models(build: Build, found: Fragments) -> None:
+def check_models(build: Build, found: Fragments, here: bool = True) -> None:
     """Checks all that can be known of the models before one is loaded.
 
     Args:
         build: About to be run.
         found: What of it is done already.
+        here: Whether it is to be run on this machine.
 
     Raises:
         UserError: Names the model, prompt or option that is wrong, and the remedy.
@@ -37,7 +38,7 @@ def check_models(build: Build, found: Fragments) -> None:
     bytes_ = {role: check_files(role, model) for role, model in models.items()}
     check_lengths(models["base"], _subject_prompts(profile))
     check_lengths(models["inpaint"], _background_prompts(profile))
-    if profile.runtime.device == "gpu":
+    if profile.runtime.device == "gpu" and here:
         _check_device(build, found, models)
         _check_memory(profile, models, bytes_)
 

@@ -28,12 +28,13 @@ OBVIOUSLY = 0.1
 """A build is refused where less than this share of the estimated space is free; below all of it there is a warning."""
 
 
-def check(build: Build, found: Fragments) -> None:
+def check(build: Build, found: Fragments, *, here: bool = True) -> None:
     """Checks all that can be checked early.
 
     Args:
         build: About to be run.
         found: What of it is done already.
+        here: Whether this machine does the work; else it need not have a GPU.
 
     Raises:
         UserError: Names the field or file that is wrong, and the remedy.
@@ -43,7 +44,7 @@ def check(build: Build, found: Fragments) -> None:
         read_pose_file(config.poses)
     _check_banks(build)
     if build.fingerprints:  # stages of the recipe, with models
-        check_models(build, found)
+        check_models(build, found, here)
     if store.is_local(config.manifest) and os.path.isdir(_local(config.manifest)):
         raise UserError(f"manifest {config.manifest}: a folder has that name; move it away, or choose another name")
     _check_writable("manifest", config.manifest.rpartition("/")[0] or ".")

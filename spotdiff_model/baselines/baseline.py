@@ -17,7 +17,7 @@ from spotdiff_model.baselines.frozen import Frozen
 from spotdiff_model.evaluation.generation.generator import PictureProgress, in_batches
 from spotdiff_model.evaluation.generation.requests import CLASS_NOUN, Request
 from spotdiff_model.losses import noise_prediction
-from spotdiff_model.placeholder import PLACEHOLDER, encode, tokenize
+from spotdiff_model.placeholder import PLACEHOLDER, tokenize
 
 Parts = dict[str, Tensor]
 _KV = (".attn2.to_k.weight", ".attn2.to_v.weight")
@@ -103,7 +103,7 @@ class Baseline(nn.Module):
 
     def unconditional(self, count: int, condition: Condition) -> Condition:
         """What the UNet is told in guidance's other half."""
-        negative = self.frozen.diffusion.prompt_states([self.saved.sampling.negative_prompt] * count)
+        negative = self.frozen.diffusion.prompt_conditions([self.saved.sampling.negative_prompt] * count).states
         return Condition(negative, tuple(torch.zeros_like(tokens) for tokens in condition.tokens))
 
     @torch.no_grad()
@@ -126,7 +126,7 @@ class Baseline(nn.Module):
             without = self.unconditional(len(asked), condition)
             pairs = zip(without.tokens, condition.tokens, strict=True)
             tokens = [torch.cat(each) for each in pairs]
-            more = {"ip_adapter_image_embeds": tokens} if tokens else {}
+            more: dict[str, Any] = {"ip_adapter_image_embeds": tokens} if tokens else {}
             return self.frozen.denoiser(
                 prompt_embeds=condition.states, negative_prompt_embeds=without.states, **more, **arguments
             )
@@ -150,12 +150,14 @@ class Baseline(nn.Module):
 
     def said(self, prompts: Sequence[str]) -> Tensor:
         """States of prompts with the class noun for ``S*``."""
-        return self.frozen.diffusion.prompt_states([prompt.replace(PLACEHOLDER, CLASS_NOUN) for prompt in prompts])
+        return self.frozen.diffusion.prompt_conditions(
+            [prompt.replace(PLACEHOLDER, CLASS_NOUN) for prompt in prompts]
+        ).states
 
     def with_words(self, prompts: Sequence[str], words: Tensor) -> Tensor:
         """States of prompts with ``words`` ``[N, k, W]`` at ``S*``; scale 0: with the class noun there."""
         if self.scale == 0:
             return self.said(prompts)
         diffusion = self.frozen.diffusion
-        tokens = tokenize(diffusion.tokenizer, prompts, words.shape[1]).to(self.frozen.device)
-        return encode(diffusion.text_encoder, tokens, words)
+        tokens = tokenize(diffusion.text.tokenizer, prompts, words.shape[1]).to(self.frozen.device)
+        return diffusion.text.conditions(tokens, words).states

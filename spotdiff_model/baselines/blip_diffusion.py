@@ -66,7 +66,7 @@ class BlipDiffusion(Baseline):
     def gathered(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Tensor:
         """The queries' outputs ``[N, 8, W]``, having read pictures and words."""
         states = self.frozen.look(images).states[-2]
-        tokenizer = self.frozen.diffusion.tokenizer
+        tokenizer = self.frozen.diffusion.text.tokenizer
         tokens = tokenizer(list(texts), add_special_tokens=False, padding=True, truncation=True, return_tensors="pt")
         words = self.text_in(self.frozen.vocabulary()[tokens.input_ids.to(states.device)])
         queries = self.queries.expand(len(images), -1, -1)

@@ -53,7 +53,7 @@ class DreamBooth(PerSubject):
     def states(self, prompts: Sequence[str]) -> Tensor:
         """With the rare word and the class at ``S*``."""
         noun = f"{self.identifier} {CLASS_NOUN.removeprefix('a ')}"
-        return self.frozen.diffusion.prompt_states([prompt.replace(PLACEHOLDER, noun) for prompt in prompts])
+        return self.frozen.diffusion.prompt_conditions([prompt.replace(PLACEHOLDER, noun) for prompt in prompts]).states
 
     def extra_loss(self, generator: torch.Generator) -> Tensor:
         """Prior preservation: the class is to stay what it was."""
@@ -77,7 +77,7 @@ class DreamBooth(PerSubject):
 
 def _rare_word(frozen: Frozen) -> str:
     """The word whose token comes last in the vocabulary, special ones aside."""
-    tokenizer = frozen.diffusion.tokenizer
+    tokenizer = frozen.diffusion.text.tokenizer
     special = set(tokenizer.all_special_ids)
     for number in range(len(tokenizer) - 1, -1, -1):
         word = tokenizer.decode([number]).strip()

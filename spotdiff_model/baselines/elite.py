@@ -38,7 +38,7 @@ _GLOBAL_SHARE = 1 / 3
 
 class EliteGlobal(Baseline):
     title = "ELITE-mini, global (our reimplementation)"
-    reads = ("captions",)
+    reads: ClassVar[tuple[str, ...]] = ("captions",)
     defaults: ClassVar[Mapping[str, Any]] = {"learning_rate": 1e-3, "unet": "kv", "reference": "same"}
 
     def __init__(self, saved: Saved, frozen: Frozen) -> None:
@@ -146,7 +146,7 @@ class Elite(EliteGlobal):
         return step >= self.config.max_train_steps * _GLOBAL_SHARE
 
     def _tokens(self, prompts: Sequence[str]) -> Prompts:
-        return tokenize(self.frozen.diffusion.tokenizer, prompts, 1).to(self.frozen.device)
+        return tokenize(self.frozen.diffusion.text.tokenizer, prompts, 1).to(self.frozen.device)
 
     def _let_in(self, tokens: Tensor | None, prompts: Sequence[str], scale: float) -> None:
         """Hands the patches to every cross-attention."""

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipeline.config import UserError
 from pipeline.models.clip import Clip, clip
 from pipeline.models.resolve import Model
 from spotdiff_model.config import BaseModels, Sampling
@@ -51,6 +52,8 @@ class Frozen:
             UserError: One is not to be had.
         """
         diffusion = load_diffusion(Model(models.base, models_root))
+        if len(diffusion.text.encoders) > 1:
+            raise UserError(f"model {models.base.repo}: baselines stand on Stable Diffusion 1.x, with one text encoder")
         denoiser = Denoiser.around(diffusion, models, sampling, models_root)
         return cls(diffusion, denoiser, clip(Model(models.clip, models_root)))
 
@@ -74,7 +77,7 @@ class Frozen:
     @property
     def text_width(self) -> int:
         """Of the text encoder's embeddings and states, and so of the UNet's cross-attention."""
-        return int(self.diffusion.text_encoder.config.hidden_size)
+        return int(self.diffusion.text.encoders[0].config.hidden_size)
 
     def look(self, images: Sequence[Image.Image]) -> Looked:
         """CLIP's view of RGB pictures; without gradients."""
@@ -87,12 +90,12 @@ class Frozen:
 
     def vocabulary(self) -> Tensor:
         """The text encoder's token embeddings ``[V, W]``."""
-        weight: Tensor = self.diffusion.text_encoder.get_input_embeddings().weight
+        weight: Tensor = self.diffusion.text.encoders[0].get_input_embeddings().weight
         return weight.detach().float()
 
     def word(self, text: str) -> Tensor:
         """The token embedding ``[W]`` of a word (the mean of its pieces)."""
-        ids = self.diffusion.tokenizer(text, add_special_tokens=False).input_ids
+        ids = self.diffusion.text.tokenizer(text, add_special_tokens=False).input_ids
         return self.vocabulary()[ids].mean(dim=0)
 
     def wanted(self, latents: Tensor, noise: Tensor, times: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class MoMA(Baseline):
     def told(self, shown: Shown, prompts: Sequence[str]) -> Tensor:
         """The last token's hidden state ``[N, W]``."""
         patches = self.patch_in(self.frozen.look(shown.on(255)).states[-1][:, 1:])
-        tokenizer = self.frozen.diffusion.tokenizer
+        tokenizer = self.frozen.diffusion.text.tokenizer
         said = [prompt.replace(PLACEHOLDER, CLASS_NOUN) for prompt in prompts]
         ids = tokenizer(said, padding="max_length", truncation=True, return_tensors="pt").input_ids.to(patches.device)
         words = self.text_in(self.frozen.vocabulary()[ids])
@@ -125,7 +125,7 @@ class MoMA(Baseline):
 
     def _noun_places(self, prompts: Sequence[str]) -> Tensor:
         """``[N, T]``: 1 where the class noun stands."""
-        tokenizer = self.frozen.diffusion.tokenizer
+        tokenizer = self.frozen.diffusion.text.tokenizer
         pieces = len(tokenizer(CLASS_NOUN, add_special_tokens=False).input_ids)
         places = (tokenize(tokenizer, prompts, pieces).slots >= 0).float()
         return places.to(self.frozen.device)

@@ -114,7 +114,7 @@ class PerSubject(Baseline):
     def _make(self, asked: Sequence[Request], **arguments: Any) -> list[Image.Image]:
         prompts = [request.prompt for request in asked]
         states = self.states(prompts) if self.scale else self.said(prompts)
-        negative = self.frozen.diffusion.prompt_states([self.saved.sampling.negative_prompt] * len(asked))
+        negative = self.frozen.diffusion.prompt_conditions([self.saved.sampling.negative_prompt] * len(asked)).states
         return self.frozen.denoiser(prompt_embeds=states, negative_prompt_embeds=negative, **arguments)
 
     def described(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pipeline import store
 from pipeline.config import UserError, checked, first_problem
@@ -50,7 +50,7 @@ def baseline_config(method: str, **values: Any) -> BaselineConfig:
     Raises:
         UserError: Names the first wrong field, or there is no such method.
     """
-    defaults: ClassVar[Mapping[str, Any]] = {"output_dir": f"work/{method}", **method_class(method).defaults}
+    defaults = {"output_dir": f"work/{method}", **method_class(method).defaults}
     given = {name: value for name, value in values.items() if value is not None}
     return checked(BaselineConfig, f"training of {method}", {**defaults, **given, "method": method})
 

@@ -70,7 +70,9 @@ def freeze(
     """
     base = Model(encoder.models.base, config.models_root)
     clip = clip_cache(config, encoder)
-    latents = FeatureCache(config.cache_folder, "latents", base.identity())
+    vae = encoder.models.vae
+    other = {"vae": Model(vae, config.models_root).identity()} if vae else {}
+    latents = FeatureCache(config.cache_folder, "latents", {**base.identity(), **other})
     prompts = FeatureCache(config.cache_folder, "prompts", base.identity())
     network = vision_encoder(encoder, config.models_root)
     _fill(clip, rows, lambda images: as_numpy(network.tokens(images)), progress, "CLIP tokens")

@@ -55,6 +55,12 @@ class Rows:
         text = {name: values[chosen] for name, values in self.text.items()}
         return Rows(self.manifest, self.numbers[chosen], text, self.keypoints[chosen])
 
+    def described(self, template: str) -> Rows:
+        """The same rows with prompts that name subject and background, whatever the inpainting was told."""
+        pairs = zip(self.subject_prompt, self.background_prompt, strict=True)
+        prompts = [template.format(subject=subject, background=background) for subject, background in pairs]
+        return Rows(self.manifest, self.numbers, {**self.text, "prompt": np.array(prompts)}, self.keypoints)
+
     def of_split(self, split: str) -> Rows:
         """The rows of one split.
 

@@ -194,7 +194,7 @@ def _transformers(name: str, models_root: str | None) -> Callable[[list[Image.Im
     place = str(local) if models_root and local.is_dir() else name
     try:
         processor: Any = AutoImageProcessor.from_pretrained(place)
-        model = AutoModel.from_pretrained(place, use_safetensors=True).to(device()).eval()
+        model = AutoModel.from_pretrained(place, use_safetensors=True, dtype=torch.float32).to(device()).eval()
     except (OSError, ValueError) as error:
         remedy = "name a folder in transformers' layout, a repo of the hub, or module:function"
         raise UserError(f"--encoder {name}: not on this machine and not to be had from the hub; {remedy}") from error

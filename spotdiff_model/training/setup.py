@@ -9,10 +9,18 @@ from transformers import AutoConfig
 
 from pipeline.config import Profile, UserError
 from pipeline.models.resolve import Model
-from spotdiff_model.config import EncoderConfig, TrainConfig, base_models, default_layers, profile_of, sampling
+from spotdiff_model.config import (
+    EncoderConfig,
+    TrainConfig,
+    base_models,
+    default_layers,
+    profile_of,
+    sampling,
+    spoken_template,
+)
 from spotdiff_model.data.features import CacheProgress, FrozenFeatures, freeze
 from spotdiff_model.data.rows import Rows, check_trainable, read_rows
-from spotdiff_model.hub import Diffusion, load_diffusion, vision_encoder_shape
+from spotdiff_model.hub import Diffusion, has_two_text_encoders, load_diffusion, vision_encoder_shape
 from spotdiff_model.model import SpotDiffEncoder
 
 
@@ -39,16 +47,18 @@ def prepare(config: TrainConfig, progress: CacheProgress) -> Prepared:
         UserError: The manifest cannot be trained on, or a base model is not to be had.
     """
     rows = read_rows(config.manifest)
-    train = rows.of_split("train")
-    check_trainable(train)
+    check_trainable(rows.of_split("train"))
     profile = profile_of(rows.manifest.footer, config.manifest)
+    rows = rows.described(spoken_template(profile))
+    train = rows.of_split("train")
     described = encoder_config(config, profile, rows.manifest.digest)
-    diffusion = load_diffusion(Model(described.models.base, config.models_root))
+    vae = Model(described.models.vae, config.models_root) if described.models.vae else None
+    diffusion = load_diffusion(Model(described.models.base, config.models_root), vae)
     _check_schedule(diffusion, described)
     frozen = freeze(train, config, described, diffusion, progress)
     torch.manual_seed(config.seed)
     encoder = SpotDiffEncoder(described).with_models_root(config.models_root)
-    encoder.aligner.start_at(diffusion.text_encoder.get_input_embeddings().weight.float().cpu())
+    encoder.aligner.start_at(diffusion.text.vocabulary)
     held_out = rows.select(rows.split == "validation")
     return Prepared(profile, encoder, diffusion, frozen, held_out if len(held_out) else train)
 
@@ -61,7 +71,8 @@ def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) 
     """
     clip = AutoConfig.from_pretrained(Model(profile.models.clip, config.models_root).network_dir())
     base = Model(profile.models.base, config.models_root).pipeline_dir()
-    text = AutoConfig.from_pretrained(base, subfolder="text_encoder")
+    names = ["text_encoder", *(["text_encoder_2"] if has_two_text_encoders(base) else [])]
+    texts = [AutoConfig.from_pretrained(base, subfolder=name) for name in names]
     channels, grid, count = vision_encoder_shape(getattr(clip, "vision_config", clip))
     layers = config.layers or default_layers(count)
     wrong = [layer for layer in layers if not -count - 1 <= layer <= count]
@@ -73,7 +84,7 @@ def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) 
         layers=layers,
         channels=channels,
         grid=grid,
-        token_dim=getattr(text, "text_config", text).hidden_size,
+        token_dim=sum(getattr(text, "text_config", text).hidden_size for text in texts),
         num_pseudo_tokens=config.num_pseudo_tokens,
         width=config.width,
         experts=config.experts,

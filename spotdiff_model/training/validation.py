@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spotdiff_model.config import TrainConfig
+from spotdiff_model.config import TrainConfig, spoken_template
 from spotdiff_model.placeholder import PLACEHOLDER
 from spotdiff_model.training.setup import Prepared
 
@@ -27,7 +27,7 @@ def validation_pictures(prepared: Prepared, config: TrainConfig) -> Image.Image:
     subjects, first = np.unique(rows.subject_id, return_index=True)
     chosen = first[np.linspace(0, len(subjects) - 1, min(config.num_validation_images, len(subjects))).astype(int)]
     prompts = sorted(set(rows.background_prompt.tolist()))[:_BACKGROUNDS]
-    template = prepared.profile.backgrounds.prompt_template
+    template = spoken_template(prepared.profile)
     texts = [template.format(subject=PLACEHOLDER, background=prompt) for prompt in prompts]
     encoder = prepared.encoder
     was_training = encoder.training

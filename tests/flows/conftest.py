@@ -84,14 +84,3 @@ def _wait_for_pool(name: str, log: Path, seconds: float = 90) -> None:
             except ObjectNotFound:
                 time.sleep(0.2)
     raise TimeoutError(log.read_text())
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """A server that speaks S3 on loopback; gives its address."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()

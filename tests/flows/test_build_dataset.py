@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from toy_flow import open_toy
 from toy_stages import write_pictures

@@ -41,34 +41,14 @@ GPUS = 2
 
 
 @pytest.fixture(scope="module")
-def s3(s3_server: str) -> Iterator[str]:
-    """URL of a bucket that Ray's workers can reach, too: they have the environment that the cluster was started in."""
-    import boto3
-    from s3fs import S3FileSystem
-
-    told = {
-        "AWS_ENDPOINT_URL": s3_server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in told.items():
-            patch.setenv(name, value)
-        bucket = f"engines-{time.time_ns()}"
-        boto3.client("s3").create_bucket(Bucket=bucket)
-        S3FileSystem.clear_instance_cache()
-        yield f"s3://{bucket}"
-    S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture(scope="module")
-def cluster(s3: str) -> Iterator[Any]:
+def cluster(s3_settings: dict[str, str]) -> Iterator[Any]:
     """A Ray cluster of one machine with two GPUs that are not there; this process is connected to it."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="r") as folder:
+        for name, value in s3_settings.items():  # of the workers, for as long as they live
+            patch.setenv(name, value)
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_TMPDIR", folder)

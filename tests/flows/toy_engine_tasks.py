@@ -12,7 +12,7 @@ from pipeline.runner.ledger import DamagedFragment, Fragment
 from pipeline.runner.plan import Shard
 
 ASKED: list[Any] = []
-"""The engine, the shards and the tasks of :func:`asked`: a flow and its parameters must pickle, which engines do not."""
+"""The engine, the shards and the tasks of :func:`asked`: a flow and its parameters must pickle, engines do not."""
 
 
 def asked() -> list[Chain]:

@@ -79,3 +79,33 @@ def test_patches_around_a_joint_have_to_know_where_it_is() -> None:
     assert losses.keypoint_votes(far, wanted) == 0
     assert losses.keypoint_votes(near, wanted) > 0.1
     assert losses.keypoint_votes(right + 0.3, torch.zeros(1, 18, 3)) == 0  # no joint, nothing to know
+
+
+def test_near_identity_wants_true_views_above_impostors_on_the_anchors_background() -> None:
+    subjects, backgrounds = torch.arange(4).repeat_interleave(4), torch.arange(4).repeat(4)
+    codes = torch.eye(8)
+    perfect, copying = codes[subjects], codes[4 + backgrounds]
+    leaking = perfect + 1.2 * copying
+    good, leaky, bad = (
+        float(losses.near_identity(each, subjects, backgrounds, alpha=0.0)) for each in (perfect, leaking, copying)
+    )
+    assert good < 0.01 < leaky < bad
+    # the second term wants those on the anchor's background above others, which a little background does
+    ranked = [
+        float(
+            losses.near_identity(each, subjects, backgrounds)
+            - losses.near_identity(each, subjects, backgrounds, alpha=0.0)
+        )
+        for each in (perfect, perfect + 0.1 * copying)
+    ]
+    assert ranked[1] < ranked[0]
+
+
+def test_near_identity_takes_a_view_before_the_same_background_where_there_is_no_other() -> None:
+    features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    alike = losses.near_identity(features, torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.long))
+    assert alike.item() > 0
+    alike.backward()
+    assert torch.isfinite(features.grad).all()
+    alone = losses.near_identity(features, torch.zeros(4, dtype=torch.long), torch.arange(4))
+    assert alone.item() == 0

@@ -10,7 +10,8 @@ import torch
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipeline.config import UserError
-from spotdiff_model.placeholder import at_end, encode, tokenize, with_placeholder
+from spotdiff_model.placeholder import Prompts, at_end, tokenize, with_placeholder
+from spotdiff_model.text import TextEncoders
 
 PSEUDO_TOKENS = 3
 
@@ -25,6 +26,10 @@ def text_encoder(weights: Path) -> CLIPTextModel:
     return CLIPTextModel.from_pretrained(weights / "diffusion" / "text_encoder", dtype=torch.float32).eval()
 
 
+def states(text_encoder: CLIPTextModel, prompts: Prompts, pseudo_tokens: torch.Tensor) -> torch.Tensor:
+    return TextEncoders((text_encoder,), (None,)).conditions(prompts, pseudo_tokens).states
+
+
 def test_real_words_as_pseudo_words_change_nothing(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
     """The embeddings of "a red cap" at S* give what the prompt with these words gives."""
     ids = tokenizer("a red cap", add_special_tokens=False).input_ids
@@ -33,7 +38,7 @@ def test_real_words_as_pseudo_words_change_nothing(tokenizer: CLIPTokenizer, tex
     prompts = tokenize(tokenizer, ["a person wearing S*, on a beach"], PSEUDO_TOKENS)
     plain = tokenizer("a person wearing a red cap, on a beach", padding="max_length", return_tensors="pt").input_ids
     with torch.no_grad():
-        found, wanted = encode(text_encoder, prompts, embeddings), text_encoder(plain).last_hidden_state
+        found, wanted = states(text_encoder, prompts, embeddings), text_encoder(plain).last_hidden_state
     assert torch.equal(found, wanted)
     end = tokenizer.eos_token_id
     assert torch.equal(at_end(found, prompts.ids, end), at_end(wanted, plain, end))
@@ -49,7 +54,7 @@ def test_a_placeholder_that_the_tokenizer_would_split(tokenizer: CLIPTokenizer) 
 
 def test_gradients_reach_the_words_and_the_hook_is_gone(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel) -> None:
     embeddings = torch.zeros(1, PSEUDO_TOKENS, text_encoder.config.hidden_size, requires_grad=True)
-    encode(text_encoder, tokenize(tokenizer, ["S*"], PSEUDO_TOKENS), embeddings).square().sum().backward()
+    states(text_encoder, tokenize(tokenizer, ["S*"], PSEUDO_TOKENS), embeddings).square().sum().backward()
     assert embeddings.grad is not None and embeddings.grad.abs().sum() > 0
     assert not text_encoder.get_input_embeddings()._forward_hooks
 
@@ -62,7 +67,7 @@ def test_padding_bears_on_no_state_before_it(tokenizer: CLIPTokenizer, text_enco
         2, PSEUDO_TOKENS, text_encoder.config.hidden_size, generator=torch.Generator().manual_seed(0)
     )
     with torch.no_grad():
-        found, wanted = encode(text_encoder, short, embeddings), encode(text_encoder, prompts, embeddings)
+        found, wanted = states(text_encoder, short, embeddings), states(text_encoder, prompts, embeddings)
     assert torch.allclose(found, wanted[:, : found.shape[1]], atol=1e-5)
     assert torch.allclose(at_end(found, short.ids, end), at_end(wanted, prompts.ids, end), atol=1e-5)
 

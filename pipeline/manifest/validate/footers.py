@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline import store
 from pipeline.arrow import open_parquet
-from pipeline.config import manifest_stem
+from pipeline.config import UserError, manifest_stem
 from pipeline.manifest import checksum
 from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.places import SUFFIX, name_of, part_of
@@ -94,7 +94,12 @@ def misses(manifest: Manifest, problems: Problems) -> Iterator[tuple[str, str]] 
             message = f"{path}: the list of what did not get in is missing"
             problems.add(None, None, message, remedy=_LIST_AGAIN)
         return None
-    with store.open_input(path) as file:
+    try:
+        file = store.open_input(path)
+    except (UserError, OSError) as error:
+        problems.add(None, None, f"{path}: cannot be opened: {error}", remedy=_LIST_AGAIN)
+        return None
+    with file:
         if isinstance(named, dict) and sha256_of(file) != named.get("sha256"):
             message = f"{path}: is not the list that was written with this manifest, or damaged"
             problems.add(None, None, message, remedy=_LIST_AGAIN)

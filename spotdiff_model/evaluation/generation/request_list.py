@@ -90,6 +90,8 @@ def read_requests(path: str, sample: Sample, manifest_digest: str) -> list[Reque
             )
         rows = {name: row for row, name in enumerate(sample.ids.tolist())}
         return [_request(number, line, sample, rows) for number, line in enumerate(lines)]
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f"--requests {file}: not a list that python -m spotdiff_model.requests has made "

@@ -184,7 +184,9 @@ def _cells(sample: Sample, row: int, part: str, count: int, rng: np.random.Gener
                 known.append(cell)
     backgrounds = _others(sample.background_prompts, sample.background_prompts[row], count, rng)
     taken = [factors.pose[row], *(cell.pose for cell in known)]
-    poses = _others(factors.pose, taken, count, rng) or [cell.pose for cell in known] if posed else [None]
+    poses: list[str | None] = [None]
+    if posed:
+        poses = [*_others(factors.pose, taken, count, rng)] or [cell.pose for cell in known]
     if not poses or not backgrounds:
         return known
     for number in range(count - len(known)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,12 @@ def test_what_cannot_be_filtered(built: Manifest, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is the manifest itself"):
         filter_manifest(built.path, built.path, Choice())
     assert {file.name for file in tmp_path.iterdir()} == {"less.parquet", "turned.parquet"}
+
+
+def test_a_damaged_list_of_misses_is_told(built: Manifest, tmp_path: Path) -> None:
+    shutil.copytree(Path(built.path).parent, tmp_path / "copy")
+    copied = Manifest(str(tmp_path / "copy" / "v1.parquet"))
+    Path(copied.rejected_path).write_bytes(b"text")
+    with pytest.raises(UserError, match="the list of what did not get in cannot be read"):
+        filter_manifest(copied.path, str(tmp_path / "f.parquet"), Choice())
+    assert not (tmp_path / "f.parquet").exists()

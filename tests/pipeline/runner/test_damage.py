@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from toy_stages import SIZE, ToySubjects, ToyVariations, recipe, write_pictures
 
+from pipeline.arrow import schema_of
 from pipeline.config import UserError, build_config
 from pipeline.manifest.finish import build_manifest, finish
 from pipeline.manifest.validate.manifest import validate
-from pipeline.records import Source, Variation
+from pipeline.records import Reason, Source, Variation
 from pipeline.runner import index
-from pipeline.runner.build import Build, open_build
+from pipeline.runner.build import CONFIG, Build, last_config, open_build
 from pipeline.runner.ledger import DamagedFragment, Ledger, shared_ledger
+from pipeline.runner.lock import lock_path
+from pipeline.runner.sealed import write_sealed
 from pipeline.stages.sources import Sources
 
 STAGES = ("sources", "poses", "subjects", "variations")
@@ -188,3 +193,65 @@ def test_the_index_says_nothing_of_a_file_that_changed(folder: Path) -> None:
     build = opened(folder)
     assert not build.complete(build.scan())
     assert build_manifest(build) == good
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["FIFO", "endless"])
+@pytest.mark.parametrize("what", ["sources", "variations", "index", "config", "manifest", "rejected", "lock"])
+def test_what_is_no_regular_file_never_hangs(folder: Path, what: str, kind: str) -> None:
+    good = build_manifest(opened(folder))
+    manifest, config = folder / "out" / "v1.parquet", opened(folder).config
+    path = {
+        "index": folder / "work" / config.run / index.NAME,
+        "config": folder / "work" / config.run / CONFIG,
+        "manifest": manifest,
+        "rejected": Path(good.rejected),
+        "lock": Path(lock_path(str(manifest))),
+    }.get(what) or fragments(folder, what)[0]
+    path.unlink(missing_ok=True)
+    os.mkfifo(path) if kind == "FIFO" else path.symlink_to("/dev/zero")
+    if what == "config":
+        with pytest.raises(UserError, match=r"config\.json is damaged .*no regular file"):
+            last_config(str(manifest), str(folder / "work"))
+    if what in ("manifest", "rejected"):
+        (problem,) = validate(str(manifest))
+        assert f"{path}: is no regular file" in str(problem)
+    if what == "lock":
+        with pytest.raises(UserError, match="is no regular file; move it away"):
+            build_manifest(opened(folder))
+    else:
+        manifest.unlink(missing_ok=True)
+        assert build_manifest(opened(folder)).digest == good.digest
+
+
+def test_the_index_of_another_version_is_passed_over(folder: Path) -> None:
+    good = build_manifest(opened(folder))
+    root = next((folder / "work").iterdir())
+    index.write(str(root), {name: [stamp, {"path": "x"}] for name, (stamp, _) in index.read(str(root)).items()})
+    stages = recipe()
+    assert build_manifest(opened(folder, stages)) == good
+    assert calls(stages) == 0
+
+
+def test_fragments_with_a_column_for_each_field_are_read(tmp_path: Path) -> None:
+    """As they were before small fields shared one."""
+    rows = [
+        Variation(
+            source_id=f"{n:016x}", path=f"{n}.png", image=b"image", pose_score=0.5, people=1, frame=[0.0, 1.0, 2.0]
+        )
+        for n in range(2)
+    ]
+    rows[1] = rows[1].reject(Reason.DEGENERATE, "grey")
+    ledger = Ledger(str(tmp_path))
+    fragment = ledger.write(rows, Variation, stage="variations", shard="0", key="k" * 16, settings="s")
+    columns = {field.name: pa.array([getattr(row, field.name) or None for row in rows], field.type)
+               for field in schema_of(Variation) if any(getattr(row, field.name) for row in rows)}  # fmt: skip
+    table, said = pa.table(columns), {**fragment.said(), "groups": [0, 0]}
+    with open(fragment.path, "wb") as file:
+        write_sealed(file, table.schema, [table], said)
+    forget_ledgers()
+    again = Ledger(str(tmp_path))
+    found = again.find("variations", "0", "k" * 16)
+    assert found == fragment
+    assert again.read(found, Variation) == rows
+    assert again.read_source(found, rows[1].source_id, Variation) == rows[1:]

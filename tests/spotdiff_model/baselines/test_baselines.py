@@ -103,7 +103,7 @@ def test_the_picture_is_read_the_frozen_parts_have_no_gradient_and_the_others_le
             optimizer.step()
             optimizer.zero_grad()
     frozen = baseline.frozen
-    for model in (frozen.diffusion.text_encoder, frozen.diffusion.vae, frozen.clip.model):
+    for model in (frozen.diffusion.text.encoders[0], frozen.diffusion.vae, frozen.clip.model):
         assert all(value.grad is None for value in model.parameters())
     for name, value in baseline.named_parameters():
         if name not in baseline.trained():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hub_layout import hub_profile
 from standins import profile
 
-from pipeline.config import UserError, load_profile
-from pipeline.models.extractors import people
+from pipeline.config import ModelRef, UserError, load_profile
+from pipeline.models.extractors import people, people_in
 from pipeline.models.extractors.openpose import detector
 from pipeline.models.resolve import Model
 from tinyworld.world.render import render_seed
@@ -60,3 +63,62 @@ def test_half_precision_is_the_user_s_mistake(standins: Path) -> None:
     ref = profile(standins).models.pose.model_copy(update={"dtype": "float16"})
     with pytest.raises(UserError, match="float32"):
         detector(Model(ref, str(standins)))
+
+
+@pytest.fixture
+def seeing(hub: dict[str, Path]) -> Model:
+    """OpenPose out of a file of its own shape."""
+    return Model(hub_profile("sd15").models.pose, str(hub["sd15"]))
+
+
+def test_many_pictures_go_through_the_network_at_once(seeing: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = detector(seeing).body_estimation.model
+    seen, real = [], network.forward
+    monkeypatch.setattr(network, "forward", lambda x: (seen.append(len(x)), real(x))[1])
+    images = [np.full((128, 128, 3), level, np.uint8) for level in (10, 90, 200)]
+    assert people_in(seeing, images) == [[], [], []]
+    assert seeing.ref.batch_size >= 3
+    assert seen == [3]
+
+
+def test_each_picture_is_given_its_own_answer(seeing: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.models.extractors import openpose
+
+    answers: dict[float, float] = {}
+
+    def network(pixels: Any) -> Any:
+        marks = pixels.mean(dim=(1, 2, 3), keepdim=True)
+        return marks.expand(-1, 38, 4, 4), marks.expand(-1, 19, 4, 4)
+
+    def looked(body: Any, image: np.ndarray) -> list[np.ndarray]:
+        pixels = torch.from_numpy(image[:1, :1].astype(np.float32)).permute(2, 0, 1)[None]
+        answers[float(pixels.mean())] = float(body.model(pixels)[0].mean())
+        return []
+
+    monkeypatch.setattr(detector(seeing).body_estimation, "model", network)
+    monkeypatch.setattr(openpose, "_people", looked)
+    images = [np.full((32, 32, 3), level, np.uint8) for level in (10, 90, 200, 30)]
+    openpose.batch(seeing, images)
+    assert answers == {10: 10, 90: 90, 200: 200, 30: 30}
+
+
+def test_an_error_in_a_batch_comes_out_and_nobody_waits(seeing: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def network(pixels: Any) -> Any:
+        raise ValueError("wrong shape")
+
+    monkeypatch.setattr(detector(seeing).body_estimation, "model", network)
+    with pytest.raises(ValueError, match="wrong shape"):
+        people_in(seeing, [np.zeros((64, 64, 3), np.uint8)] * 3)
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("raise SystemError('the checkpoint ran code')",))
+
+
+def test_a_file_that_carries_code_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a" / "pose").mkdir(parents=True)
+    torch.save({"weights": Harmful()}, tmp_path / "a" / "pose" / "body.pth")
+    ref = ModelRef(repo="a/pose", license="x", kind="openpose", checkpoint="body.pth")
+    with pytest.raises(UserError, match=r"a/pose: cannot be loaded .*[Ww]eights.only"):
+        people(Model(ref, str(tmp_path)), np.zeros((64, 64, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""``python -m spotdiff_model.paper --manifest FILE``: table 1, table 2, figures 1 and 5 to 8, the efficiency sweep."""
+"""``python -m benchmarks.paper --manifest FILE``: table 1, table 2, figures 1 and 5 to 8, the efficiency sweep."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def main(**options: Any) -> None:
     config = checked(PaperConfig, "paper", options)
     from dataclasses import replace
 
+    from benchmarks.paper.figures import draw_all
+    from benchmarks.paper.plan import FULL, SMALL, runs
+    from benchmarks.paper.tables import table
+    from benchmarks.paper.work import Paper, data_of
     from pipeline import store
-    from spotdiff_model.paper.figures import draw_all
-    from spotdiff_model.paper.plan import FULL, SMALL, runs
-    from spotdiff_model.paper.tables import table
-    from spotdiff_model.paper.work import Paper, data_of
 
     effort = SMALL if config.small else FULL
     if config.methods:

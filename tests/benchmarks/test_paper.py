@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from rendered import write_rendered
 
+from benchmarks.paper import plan
+from benchmarks.paper.__main__ import main
+from benchmarks.paper.plan import FULL, SMALL, Run, runs
+from benchmarks.paper.tables import curve, table
+from benchmarks.paper.work import Paper
 from spotdiff_model.data.rows import read_rows
 from spotdiff_model.evaluation.generation import generator
 from spotdiff_model.evaluation.metrics import R1, SSR
-from spotdiff_model.paper import plan
-from spotdiff_model.paper.__main__ import main
-from spotdiff_model.paper.plan import FULL, SMALL, Run, runs
-from spotdiff_model.paper.tables import curve, table
-from spotdiff_model.paper.work import Paper
 from tinyworld.judges.attributes import grow_judges
 
 

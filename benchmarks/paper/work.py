@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.paper.plan import Effort, Run
 from pipeline.config import UserError
 from pipeline.manifest.filter import Choice, filter_manifest
 from pipeline.manifest.read import Manifest
 from spotdiff_model.data.rows import read_rows
 from spotdiff_model.methods import OURS
-from spotdiff_model.paper.plan import Effort, Run
 
 Say = Callable[[str], None]
 

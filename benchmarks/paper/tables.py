@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.paper.plan import Run
 from spotdiff_model.evaluation.metrics import METRICS, Metric
-from spotdiff_model.paper.plan import Run
 
 Results = Sequence[tuple[Run, Mapping[str, Any]]]
 

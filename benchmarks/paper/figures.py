@@ -9,12 +9,12 @@ from typing import Any
 
 from PIL import Image
 
+from benchmarks.paper.plan import Run
+from benchmarks.paper.tables import Results, curve
 from pipeline import store
 from spotdiff_model.evaluation.evaluation import PICTURES
 from spotdiff_model.evaluation.metrics import BACKGROUND, KEPT, POSE, SSR, generation_key
 from spotdiff_model.evaluation.report.plots import curves, grouped_bars, picture_grid
-from spotdiff_model.paper.plan import Run
-from spotdiff_model.paper.tables import Results, curve
 
 _COLUMNS = 6
 _EDITED = (6, 7, 8)
@@ -23,7 +23,7 @@ _EDITED = (6, 7, 8)
 
 def draw_all(results: Results, efficiency: Results, folder: Path) -> list[Path]:
     """Writes every figure for which there is something to show; returns their paths."""
-    drawn = {"figure1": _interference(results)}
+    drawn: dict[str, bytes | None] = {"figure1": _interference(results)}
     lines = _requests(folder)
     shown = [(run, folder / run.folder / "evaluation" / PICTURES) for run, _ in results if run.seed == 0]
     scenes = [line for line in lines if line["part"] != "edit"][:_COLUMNS]
