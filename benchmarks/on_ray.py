@@ -34,6 +34,7 @@ def on_ray(folder: Path, cores: int, gpus: int = 0) -> Iterator[None]:
         RAY_AUTH_MODE="disabled",
         RAY_USAGE_STATS_ENABLED="0",
         RAY_TMPDIR=str(folder),
+        RAY_worker_niceness="0",  # as everything else on this machine
         PREFECT_HOME=str(folder / "prefect"),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         PREFECT_LOGGING_LEVEL="CRITICAL",

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.table import Table
 
 from flows.cli.console import err, out
-from pipeline.config import BuildConfig, Profile, UserError, default_workers, load_profile
+from flows.engines.workers import default_workers
+from pipeline.config import BuildConfig, Profile, UserError, load_profile
 from pipeline.inputs.listing import list_sources
 from pipeline.manifest.rates import rates_of
 from pipeline.runner.estimate import Estimate, Rates, estimate

@@ -37,9 +37,11 @@ def reproduce(
     if made.same:
         console.print(f"{out}: the same bytes, sha256 {made.expected}", style="green")
         return
+    device = (there.footer.get("digest_scope") or {}).get("device")
+    of = f" (the build's device: {device})" if device else ""
     err.print(
         f"{out}: not the same bytes: {made.changed:.2%} of the pixels differ, by {made.largest} of 255 at most and "
-        f"{made.mean:.4f} in the mean; another device, or other versions, round differently",
+        f"{made.mean:.4f} in the mean; another device, or other versions, round differently{of}",
         style="red",
     )
     raise typer.Exit(1)

@@ -95,7 +95,7 @@ class Facts:
 
     def total(self, column: str) -> int:
         """Over all splits: ``rows``, ``sources``, ``subjects`` …."""
-        return int(self.stats.splits.loc["all", column])
+        return int(self.stats.splits[column]["all"])
 
     @property
     def biases(self) -> dict[str, list[str]]:

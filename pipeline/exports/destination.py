@@ -72,7 +72,7 @@ class Unit:
         self.files[path] = counted.proof
 
     def put(self, path: str, data: bytes) -> None:
-        """Writes one of many small files: plainly, for the unit's note proves it afterwards, and syncs cost the most."""
+        """Writes one of many small files: plainly, for the unit's note proves it later, and syncs cost the most."""
         fs, place = store.filesystem(store.join(self._root, path))
         if store.is_local(self._root):
             fs.makedirs(place.rpartition("/")[0], exist_ok=True)

@@ -1,25 +1,33 @@
-"""Folders of PNGs with ``metadata.jsonl``: what ``datasets`` reads as ``imagefolder``, and most scripts can read."""
+"""Folders of PNGs with ``metadata.parquet``: what ``datasets`` reads as ``imagefolder``.
+
+Parquet rather than JSON lines, because these have no types: a column that is empty in one split would not
+fit the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
-from pipeline.exports.croissant import Described, column_records, file_set, picture_records
+import pyarrow as pa
+
+from pipeline.exports.croissant import PARQUET, Described, column_records, file_set, picture_records
 from pipeline.exports.destination import Unit
 from pipeline.exports.export import Piece
+from pipeline.exports.hub import write_parquet
 from pipeline.exports.rows import SplitRows, chunks, columns_of, safe
-from pipeline.exports.values import line
 from pipeline.manifest.schema import PICTURES
 
+_METADATA_GROUP = 2000
 PER_FOLDER = 1000
 """Rows; three files each. The hub and most file systems want folders below 10,000 files."""
 _SUFFIX = {"image": ".png", "mask": ".mask.png", "control": ".control.png"}
 
 
 class ImageFolder:
-    """``train/00000/<variation_id>.png`` with its mask and control image beside it, and ``train/metadata.jsonl``."""
+    """``train/00000/<variation_id>.png`` with its mask and control image beside it, and ``train/metadata.parquet``."""
 
     root = ""
     """Folder of the splits, with a slash."""
@@ -31,14 +39,14 @@ class ImageFolder:
     @property
     def sentence(self) -> str:
         return (
-            "Folders of PNGs; `metadata.jsonl` in each split's folder names picture, mask and control image of each row "
-            "and holds the other columns."
+            "Folders of PNGs; `metadata.parquet` in each split's folder names picture, mask and control image of each "
+            "row and holds the other columns."
         )
 
     def described(self, files: Sequence[str]) -> Described:
         sets = [
             file_set("pictures", [f"{self.root}{split}/*/*.png" for split in self.rows.counts], "image/png"),
-            file_set("rows", "*/metadata.jsonl", "application/jsonlines"),
+            file_set("rows", "*/metadata.parquet", PARQUET),
         ]
         names = [
             "file_name",
@@ -59,7 +67,7 @@ class ImageFolder:
     def pieces(self) -> Iterable[Piece]:
         yield from self.picture_pieces()
         for split, rows in self.rows.counts.items():
-            path = f"{split}/metadata.jsonl"
+            path = f"{split}/metadata.parquet"
             yield Piece(path, rows, partial(self._write_metadata, path, split))
 
     def picture_pieces(self) -> Iterator[Piece]:
@@ -75,10 +83,6 @@ class ImageFolder:
                 for row in batch.to_pylist():
                     yield f"{number:05d}/{safe(row['variation_id'], 'variation_id')}", row
 
-    def line(self, place: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row of the metadata."""
-        return {**files(place), "text": row["prompt"], **{name: row[name] for name in self.light}}
-
     def _write_folder(self, folder: str, split: str, first: int, stop: int, unit: Unit) -> None:
         for batch in self.rows.read(split, first, stop, ["variation_id", *PICTURES]):
             for row in batch.to_pylist():
@@ -87,9 +91,21 @@ class ImageFolder:
                     unit.put(f"{folder}/{name}{suffix}", row[column]["bytes"])
 
     def _write_metadata(self, path: str, split: str, unit: Unit) -> None:
+        read = next(iter(self.rows.read(split, 0, 1, self.light))).schema
+        text = [pa.field(name, pa.string()) for name in (*files(""), "text")]
+        rows = ({**files(place), "text": row["prompt"], **row} for place, row in self.placed(split, self.light))
+        batches = (
+            pa.RecordBatch.from_pylist(some, pa.schema([*text, *read])) for some in batched(rows, _METADATA_GROUP)
+        )
         with unit.open(path) as file:
-            for place, row in self.placed(split, self.light):
-                file.write(line(self.line(place, row)))
+            write_parquet(file, batches, [*(field.name for field in text), *read.names], _METADATA_GROUP)
+
+
+def batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists of at most ``size``."""
+    rows = iter(rows)
+    while some := list(islice(rows, size)):
+        yield some
 
 
 def files(place: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline import ids
 from pipeline.config import UserError
+from pipeline.exports.croissant import Described, column_records, file_set, picture_records
 from pipeline.exports.destination import Unit
 from pipeline.exports.export import Piece
 from pipeline.exports.imagefolder import ImageFolder, files
@@ -41,9 +42,17 @@ class PairFolder(ImageFolder):
     @property
     def sentence(self) -> str:
         return (
-            "Pairs of one subject: in each split's `metadata.jsonl`, `file_name` is the target, `reference_file_name` the "
-            "same subject elsewhere, `text` the caption; `ip_adapter_<split>.json` lists the same pairs."
+            "Pairs of one subject: in each split's `metadata.jsonl`, `file_name` is the target, `reference_file_name` "
+            "the same subject elsewhere, `text` the caption; `ip_adapter_<split>.json` lists the same pairs."
         )
+
+    def described(self, files: Sequence[str]) -> Described:
+        sets = [
+            file_set("pictures", [f"{split}/*/*.png" for split in self.rows.counts], "image/png"),
+            file_set("pairs-files", "*/metadata.jsonl", "application/jsonlines"),
+        ]
+        names = ["file_name", "reference_file_name", "mask_file_name", "text", "variation_id", "subject_id"]
+        return Described(sets, [picture_records("pictures"), column_records("pairs", "pairs-files", names)])
 
     def pieces(self) -> Iterable[Piece]:
         yield from self.picture_pieces()

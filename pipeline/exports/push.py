@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pipeline import store
 from pipeline.config import UserError
 from pipeline.exports.destination import NOTES
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def check_target(repo: str, dest: str) -> None:
@@ -15,21 +18,14 @@ def check_target(repo: str, dest: str) -> None:
     Raises:
         UserError: No name of a repo, or the export is not on this machine.
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
     if not store.is_local(dest):
         raise UserError(f"--push-to-hub: {dest} is not on this machine; export to a local folder to push it")
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        raise UserError(f"--push-to-hub {repo!r}: must be owner/name ({error})") from error
-    if repo.count("/") != 1:
+    if not _REPO.fullmatch(repo):
         raise UserError(f"--push-to-hub {repo!r}: must be owner/name")
 
 
 def push(dest: str, repo: str, files: Mapping[str, tuple[int, str]], *, really: bool) -> str:
-    """Sends an export to a dataset repo, private unless it is there already; large ones in pieces that resume.
+    """Sends an export to a dataset repo, private unless it is there already; what the hub has is not sent again.
 
     Args:
         dest: The export's folder.
@@ -53,7 +49,7 @@ def push(dest: str, repo: str, files: Mapping[str, tuple[int, str]], *, really: 
         api = HfApi()
         api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
         folder = store.filesystem(dest)[1]
-        api.upload_large_folder(repo_id=repo, folder_path=folder, repo_type="dataset", ignore_patterns=[f"{NOTES}/*"])
+        api.upload_folder(repo_id=repo, folder_path=folder, repo_type="dataset", ignore_patterns=[f"{NOTES}/*"])
     except Exception as error:
         http = type(error).__module__.partition(".")[0] in ("httpx", "httpx2")  # whichever the hub's client uses
         if not http and not isinstance(error, HfHubHTTPError | OSError | ValueError):

@@ -25,6 +25,7 @@ from pipeline.manifest.read import Manifest
 from pipeline.models.resolve import Model
 from pipeline.records import Listed, Posed, Source, Subject, Variation
 from pipeline.stages.backgrounds import InpaintBackgrounds
+from pipeline.stages.masks import SegmentSubjects
 from pipeline.stages.recipe import recipe
 from pipeline.stages.rounds import Rounds
 from pipeline.stages.subjects import GenerateSubjects
@@ -87,9 +88,11 @@ def reproduce(
     assert isinstance(backgrounds, Rounds)
     posed = _posed(stages[0], find_poses, _listed(config, row["source_id"], manifest), row)
     image = _alone(posed, subjects, backgrounds, row)
-    in_batches = hashlib.sha256(image).hexdigest() != row["sha256"]
+    in_batches = image is None or hashlib.sha256(image).hexdigest() != row["sha256"]
     if in_batches:
         image = _in_batches(posed, subjects, backgrounds, row) or image
+    if image is None:
+        raise UserError(f"variation {variation_id}: comes out without a picture here (numbers that are not finite)")
     return Remade(
         image, row["sha256"], in_batches, *_off(image, row["image"]["bytes"]), _other_models(manifest, config)
     )
@@ -152,20 +155,22 @@ def _posed(sources: Any, find_poses: Any, listed: Listed, row: Mapping[str, Any]
     return posed
 
 
-def _alone(posed: Posed, subjects: Rounds, backgrounds: Rounds, row: Mapping[str, Any]) -> bytes:
-    """The picture from one subject and one background."""
+def _alone(posed: Posed, subjects: Rounds, backgrounds: Rounds, row: Mapping[str, Any]) -> bytes | None:
+    """The picture from one subject and one background; None: none comes out."""
     generate, inpaint = subjects.generate, backgrounds.generate
     assert isinstance(generate, GenerateSubjects)
     assert isinstance(inpaint, InpaintBackgrounds)
     slot: Subject = _slot(generate.expand([posed]), "subject_id", row, generate.bank.name)
     slot = replace(slot, subject_attempt=_attempt(row, generate.seed))
-    made = generate.finish([slot], generate.denoise([slot]))
-    (segmented,) = subjects.steps[0].process(made)
+    (made,) = generate.finish([slot], generate.denoise([slot]))
+    if not made.ok:
+        return None
+    segmenter = next(step for step in subjects.steps if isinstance(step, SegmentSubjects))
+    (segmented,) = segmenter.process([made])
     slot_there: Variation = _slot(inpaint.expand([segmented]), "background_id", row, inpaint.bank.name)
     slot_there = replace(slot_there, attempt=row["attempt"])
     (done,) = inpaint.finish([slot_there], inpaint.denoise([slot_there]))
-    assert done.image is not None
-    return done.image
+    return done.image if done.ok else None
 
 
 def _slot(slots: Any, factor: str, row: Mapping[str, Any], bank: str) -> Any:
@@ -216,9 +221,8 @@ def _other_models(manifest: Manifest, config: BuildConfig) -> tuple[str, ...]:
     unused = {"extractor"} if config.poses else set()
     return tuple(
         role
-        for role, ref in profile.models
-        if ref is not None
-        and role not in unused
+        for role, ref in profile.models.roles()
+        if role.partition(".")[0] not in unused
         and told.get(role)
         and Model(ref, config.models_root).fingerprint() != told[role]
     )

@@ -68,7 +68,7 @@ def _splits(rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     parts = {str(name): part for name, part in rows.groupby("split", observed=True)}
-    order = [name for name in ("train", "validation", "test") if name in parts]
+    order: list[str] = [name for name in ("train", "validation", "test") if name in parts]
     order += sorted(set(parts) - set(order))
     said = [
         {"rows": len(part), **{name: part[column].nunique() for name, column in _FACTORS.items()}}

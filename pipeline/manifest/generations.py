@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline import store
 from pipeline.arrow import open_parquet
 from pipeline.config import UserError, manifest_stem
-from pipeline.manifest.places import SUFFIX, beside, old_rejected_path, part_of, rejected_lists
+from pipeline.manifest.places import REJECTED, SUFFIX, beside, old_rejected_path, part_of, rejected_lists
 from pipeline.manifest.schema import FOOTER
 from pipeline.manifest.staged import strays
 from pipeline.object_store import StoreUnavailable
@@ -54,7 +54,7 @@ class Generation:
         return (
             numbers == list(range(len(self.paths)))
             and all(name is None or name[0] == number for name, number in zip(named, numbers, strict=True))
-            and [total["parts"] if isinstance(total, dict) else None for total in totals] == [len(self.paths)]
+            and [total.get("parts") if isinstance(total, dict) else None for total in totals] == [len(self.paths)]
             and len({_made(footer) for footer in self.footers}) == 1
         )
 
@@ -124,8 +124,9 @@ def sweep(path: str, keep: Generation) -> None:
 def rejected_of(path: str, footers: list[dict[str, Any]]) -> str:
     """Where the list of what did not get in stands, as the footer of the last part says."""
     named = footers[-1].get("rejected")
-    if isinstance(named, dict) and isinstance(named.get("path"), str):
-        return beside(path, named["path"])
+    name = named.get("path") if isinstance(named, dict) else None
+    if isinstance(name, str) and name.startswith(f"{REJECTED}/") and ".." not in name.split("/"):
+        return beside(path, name)  # and nowhere else, whatever a footer says
     return old_rejected_path(path)
 
 

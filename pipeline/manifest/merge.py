@@ -138,8 +138,8 @@ def _check_near(hashes: Mapping[str, tuple[str, str]], distance: int) -> None:
             near = known.find(code) if other != split else None
             if near is not None:
                 raise UserError(
-                    f"merge: source {source} (split {split}) is a near-duplicate of {near} (split {other}); take one out "
-                    f"with `spotdiff filter --where \"source_id != '{source}'\"`"
+                    f"merge: source {source} (split {split}) is a near-duplicate of {near} (split {other}); take one "
+                    f"out with `spotdiff filter --where \"source_id != '{source}'\"`"
                 )
         by_split.setdefault(split, NearHashes(distance)).add(code, source)
 

@@ -19,7 +19,7 @@ from pipeline.manifest.places import next_generation, part_path
 from pipeline.manifest.schema import FOOTER, PICTURES, ROW_GROUP, SCHEMA
 from pipeline.manifest.staged import Staged
 
-MAX_PART_ROWS = 20_000
+MAX_PART_ROWS = 10_000
 """What Parquet keeps in memory of a file until it is complete, and to read it, grows with its rows: .8 kB a row."""
 _WITH_STATISTICS = [name for name in SCHEMA.names if name not in (*PICTURES, "keypoints")]
 """Nobody asks for the least picture, and pieces of pictures would make up most of the footer."""

@@ -230,7 +230,7 @@ class Ledger:
             if _DROPPED in open_sealed(file).said:
                 return False
         with store.atomic(fragment.path) as file:
-            write_sealed(file, stored_schema((), kind), (), {**fragment.said(), "groups": [], _DROPPED: True})
+            write_sealed(file, stored_schema([], kind), (), {**fragment.said(), "groups": [], _DROPPED: True}, [REST])
         return True
 
     def discard(self, damage: DamagedFragment) -> None:

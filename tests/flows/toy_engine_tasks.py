@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pipeline.runner.engine import Chain
 from pipeline.runner.ledger import DamagedFragment, Fragment
 from pipeline.runner.plan import Shard
 
+WARM = "toy_flow"
+"""What a process of a build imports; most of the time until it is at work."""
 ASKED: list[Any] = []
 """The engine, the shards and the tasks of :func:`asked`: a flow and its parameters must pickle, engines do not."""
 
@@ -19,6 +22,11 @@ def asked() -> list[Chain]:
     """The body of a flow."""
     engine, shards, tasks = ASKED
     return list(engine(shards, tasks))
+
+
+def warm_up() -> None:
+    """Makes the process that runs this one that a build's next task finds ready."""
+    importlib.import_module(WARM)
 
 
 def fragment(stage: str, shard: str, key: str) -> Fragment:

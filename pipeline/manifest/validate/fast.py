@@ -168,8 +168,10 @@ def _decode(data: bytes | None, width: int, height: int, colour: int) -> np.ndar
 
 
 def _sound_png(data: bytes, width: int, height: int, colour: int) -> bool:
+    if width <= 0 or height <= 0:
+        return False
     due = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, colour, 0, 0, 0])
-    if width <= 0 or height <= 0 or data[:8] != _SIGNATURE or data[12:29] != due:
+    if data[:8] != _SIGNATURE or data[12:29] != due:
         return False
     at, kind = 8, b""
     while at + 12 <= len(data):

@@ -21,6 +21,10 @@ def usable_columns(manifest: Manifest, problems: Problems) -> list[str]:
                 problems.add(None, expected.name, f"is missing{where}")
                 usable.discard(expected.name)
                 continue
+            if schema.names.count(expected.name) > 1:
+                problems.add(None, expected.name, f"is there {schema.names.count(expected.name)} times{where}")
+                usable.discard(expected.name)
+                continue
             found = schema.field(expected.name).type
             if not _holds(found, expected):
                 problems.add(None, expected.name, f"is {found}, not {expected.type}{where}", remedy=MEND)

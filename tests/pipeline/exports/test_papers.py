@@ -98,6 +98,14 @@ def test_exports_give_all_records_too(toys: Manifest, rows: Rows, tmp_path: Path
     } == own
 
 
+def test_pairs_give_their_records(toys: Manifest, tmp_path: Path) -> None:
+    export(toys.path, "imagefolder", str(tmp_path / "out"), pairs=True, split="test")
+    data = validated(tmp_path / "out" / "croissant.json")
+    lines = (tmp_path / "out" / "test" / "metadata.jsonl").read_text().splitlines()
+    found = {told(row, "pairs/reference_file_name") for row in data.records("pairs")}
+    assert found == {json.loads(line)["reference_file_name"] for line in lines}
+
+
 def test_the_card_is_filled_and_the_hubs(card: Path, toys: Manifest) -> None:
     text = (card / "README.md").read_text()
     read = DatasetCard(text)

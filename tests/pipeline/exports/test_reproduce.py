@@ -63,7 +63,7 @@ def test_the_same_bytes_from_footer_and_source(tmp_path: Path) -> None:
     shutil.move(tmp_path / "world-20000204.png", tmp_path / "elsewhere" / "renamed.png")
     with pytest.raises(UserError, match="world-20000204"):
         reproduce(runs[0], name)
-    with pytest.raises(UserError, match="is the source .*--source"):
+    with pytest.raises(UserError, match=r"is the source .*--source"):
         reproduce(runs[0], name, source=str(tmp_path / "world-20000205.png"))
     shutil.move(tmp_path / "elsewhere" / "renamed.png", tmp_path / "elsewhere" / "world-20000204.png")
     assert reproduce(runs[0], name, source=str(tmp_path / "elsewhere")).same

@@ -78,6 +78,7 @@ FOOTERS: dict[str, tuple[Callable[[Footer], Footer], str]] = {
     "total's digest": (lambda footer: {**footer, "total": {**footer["total"], "digest": "1"}}, "the footer says 1 of"),
     "total's rows": (lambda footer: {**footer, "total": {**footer["total"], "rows": 1}}, "the footer says 1 in all"),
     "no total": (lambda footer: _without(footer, "total"), "parts are missing"),
+    "empty total": (lambda footer: {**footer, "total": {}}, "parts are missing"),
     "no total, no part": (lambda footer: _without(footer, "total", "part"), "lacks 'total'"),
     "foreign": (lambda _: {"x": 1}, "lacks 'digest'"),
 }  # fmt: skip
@@ -126,6 +127,7 @@ ROWS: dict[str, tuple[Callable[[pa.Table], pa.Table], int | None, str, str]] = {
     "order": (lambda t: t.take([1, 0, *range(2, len(t))]), 1, "variation_id", "rows are sorted by"),
     "widened": (lambda t: _cast(t, "pose_score", pa.float64()), None, "pose_score", "is double, not float"),
     "widened whole": (lambda t: _cast(t, "attempt", pa.int64()), None, "attempt", "is int64, not int32"),
+    "twice": (lambda t: t.append_column("split", t.column("split")), None, "split", "is there 2 times"),
     "added": (lambda t: t.append_column("mine", pa.nulls(len(t), pa.int8())), None, "mine", "is no column"),
 }  # fmt: skip
 
@@ -145,6 +147,14 @@ def test_rows_whose_digest_was_made_again(copy: Path, built: Manifest, fault: st
     assert problems[0].remedy
 
 
+def test_a_negative_width_is_told(copy: Path, built: Manifest) -> None:
+    table = _set(3, width=-16)(pq.read_table(built.path))
+    _write(copy, table, _proved(table, built.footer))
+    assert {(problem.row, problem.column) for problem in validate(str(copy))} == {
+        (3, name) for name in ("image", "mask", "control")
+    }
+
+
 @pytest.mark.parametrize("said", ["[" * 100_000, "[]", "{", "\\xff"])
 def test_a_footer_that_cannot_be_read_is_none(copy: Path, said: str) -> None:
     pq.write_table(pq.read_table(copy).replace_schema_metadata({**(SCHEMA.metadata or {}), FOOTER: said}), copy)
@@ -162,6 +172,14 @@ def test_the_list_of_misses(copy: Path) -> None:
         (problem,) = validate(str(copy))
         assert str(misses) in problem.message
         assert "build it again" in problem.remedy
+
+
+@pytest.mark.parametrize("place", ["../outside.parquet", "__rejected__/../../outside.parquet", "/outside.parquet"])
+def test_a_footer_leads_to_no_file_elsewhere(copy: Path, built: Manifest, place: str) -> None:
+    footer = {**built.footer, "rejected": {**built.footer["rejected"], "path": place}}
+    _write(copy, pq.read_table(copy), footer)
+    assert Manifest(str(copy)).rejected_path == f"{copy.parent}/v1.rejected.parquet"
+    assert validate(str(copy))
 
 
 def test_foreign_files_among_the_parts(tmp_path: Path) -> None:

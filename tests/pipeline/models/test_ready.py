@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,18 @@ def test_whole_files_pass_and_are_counted(root: Path) -> None:
     assert check_files("base", base(root)) == sum(sizes)
 
 
-@pytest.mark.parametrize(("keep", "said"), [(5000, "was cut short"), (0, "is no safetensors file"), (6, "is no safe")])
-def test_a_file_that_was_cut_short(root: Path, keep: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda whole: whole[:5000], "was cut short"),
+        (lambda whole: whole[:-1], "was cut short"),
+        (lambda whole: b"", "has 0 bytes"),
+        (lambda whole: (20).to_bytes(8, "little") + b"<html>not found</html>", "is no safetensors file"),
+    ],
+)
+def test_a_file_that_is_not_whole(root: Path, spoil: Callable[[bytes], bytes], said: str) -> None:
     path = folder(root) / UNET
-    path.write_bytes(path.read_bytes()[:keep])
+    path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(UserError, match=rf"stable-diffusion-v1-5: .*{UNET} .*{said}") as told:
         check_files("base", base(root))
     assert "spotdiff models fetch" in str(told.value)

@@ -103,10 +103,10 @@ def test_each_picture_is_given_its_own_answer(seeing: Model, monkeypatch: pytest
 
 
 def test_an_error_in_a_batch_comes_out_and_nobody_waits(seeing: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    def network(pixels: Any) -> Any:
+    def forward(pixels: Any) -> Any:
         raise ValueError("wrong shape")
 
-    monkeypatch.setattr(detector(seeing).body_estimation, "model", network)
+    monkeypatch.setattr(detector(seeing).body_estimation.model, "forward", forward)
     with pytest.raises(ValueError, match="wrong shape"):
         people_in(seeing, [np.zeros((64, 64, 3), np.uint8)] * 3)
 

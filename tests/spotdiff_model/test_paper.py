@@ -1,4 +1,7 @@
-"""The paper's tables and figures: what the plan holds, how data is cut, and one small round of all of it."""
+"""``benchmarks/paper``: what the plan holds, how data is cut, and one small round of all tables and figures.
+
+It lies here for the rendered manifests.
+"""
 
 from __future__ import annotations
 
