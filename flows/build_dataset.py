@@ -79,9 +79,7 @@ def build_dataset(
 
 
 def one_line(error: BaseException) -> str | None:
-    """What Prefect shows of a failure; None: a fault of ours that deserves its traceback, or the caller tells it."""
-    if _handed.get():
-        return None
+    """What Prefect shows of a failure; None: it is a fault of ours, and deserves its traceback."""
     message = str(error) if isinstance(error, UserError | BuildFailed) else told(error)
     return message and " ".join(message.split())
 
