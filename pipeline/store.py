@@ -89,7 +89,7 @@ def open_input(url: str) -> IO[bytes]:
     """
     fs, path = filesystem(url)
     if not isinstance(fs, LocalFileSystem):
-        return fs.open(path, "rb")  # type: ignore[no-any-return]
+        return fs.open(path, "rb")
     file = open(path, "rb", opener=_at_once)  # noqa: SIM115  (the caller's to close)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
