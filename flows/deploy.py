@@ -11,13 +11,15 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture, ResourceSpecification
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
 from pipeline.config import UserError
@@ -113,7 +115,7 @@ def _pool(client: SyncPrefectClient, name: str, limit: int) -> None:
 
 def _automation(wanted: Automation) -> None:
     try:
-        there = Automation.read(name=wanted.name)
+        there: Any = Automation.read(name=wanted.name)  # typed as a coroutine, for callers that run in a loop
     except ValueError:
         wanted.create()
         return

@@ -59,20 +59,20 @@ def _told(client: SyncPrefectClient, run: FlowRun) -> Iterator[str]:
     if state is None:
         return
     since = datetime.now(UTC) - state.timestamp
-    name = f"flow run {run.name} ({run.id})"
+    name, at = f"flow run {run.name} ({run.id})", (state.name or state.type.value).lower()
     if state.is_running():
         yield f"{name}: running for {_clock(since)}"
     elif state.is_crashed():
         yield f"{name}: crashed; `prefect flow-run retry {run.id}` goes on from what is there"
     elif since < QUIET:
-        yield f"{name}: {state.name.lower()}"
+        yield f"{name}: {at}"
     elif not (pool := run.work_pool_name):
-        yield f"{name}: {state.name.lower()} for {_clock(since)}"
+        yield f"{name}: {at} for {_clock(since)}"
     elif not _alive(client, pool):
         remedy = f"start one (`prefect worker start --pool {pool}`)"
         if state.is_pending():  # no worker takes it up again by itself
             remedy += f", then `prefect flow-run cancel {run.id}` and run the deployment again"
-        yield f"{name}: {state.name.lower()} for {_clock(since)}, and no worker of pool {pool} is alive; {remedy}"
+        yield f"{name}: {at} for {_clock(since)}, and no worker of pool {pool} is alive; {remedy}"
     elif state.is_pending():
         yield (
             f"{name}: pending for {_clock(since)}: the worker that took it may be gone; "
