@@ -57,7 +57,7 @@ def worker(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[su
     with log.open("wb") as sink:
         running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sink, stderr=sink)
     _wait_for_pool("spotdiff", log)
-    deployed = run_command("prefect", "--no-prompt", "deploy", "--all")
+    deployed = run_command("spotdiff", "deploy")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     toy: Any = flow.from_source(source=str(ROOT), entrypoint="tests/flows/toy_flow.py:toy_build")
     toy.deploy(name="toy-build", work_pool_name="spotdiff", print_next_steps=False)
