@@ -9,13 +9,8 @@ stores show a file only once it is complete, so there a plain put will do; :mod:
 from __future__ import annotations
 
 import errno
-import functools
-import hashlib
 import os
-import re
-import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,14 +20,9 @@ import fsspec
 from fsspec.core import split_protocol
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline import object_store, process
+from pipeline import hidden_names, object_store
 from pipeline.errors import UserError
 
-_TEMPORARY = ".spotdiff-tmp"
-_WRITER = re.compile(r"\.([0-9a-f]{8})-(\d+)-(\d*)\.[0-9a-f]{8}" + re.escape(_TEMPORARY) + "$")
-"""The end of a temporary name: the writer's machine, process and when that began."""
-FOREIGN_SECONDS = 2 * 86400.0
-"""A temporary file of another machine is stray when nobody has written to it for so long: a manifest takes hours."""
 _LOCAL = LocalFileSystem()
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -137,7 +127,7 @@ def atomic(url: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _atomic_local(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(path)
+    temporary = hidden_names.temporary_name(path)
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -167,44 +157,6 @@ def _name(error: BaseException, path: str | Path) -> None:
         error.filename = str(path)  # "no space left" is of no use without a place
 
 
-def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that says who writes there; :func:`is_stray` understands it."""
-    return path.with_name(f"{_hidden(path.name)}{_writer(os.getpid())}.{secrets.token_hex(4)}{_TEMPORARY}")
-
-
-def is_temporary_of(hidden: str, name: str) -> bool:
-    """Whether a file's name is one that :func:`temporary_name` gives beside a file called ``name``."""
-    said = _WRITER.search(hidden)
-    return said is not None and hidden[: said.start() + 1] == _hidden(name)
-
-
-def _hidden(name: str) -> str:
-    return f".{name[:120]}."
-
-
-@functools.cache
-def _writer(pid: int) -> str:
-    return f"{_here()}-{pid}-{process.started(pid) or ''}"
-
-
-@functools.cache
-def _here() -> str:
-    return hashlib.sha256(process.space().encode()).hexdigest()[:8]
-
-
-def is_stray(name: str, changed: float) -> bool:
-    """Whether whoever wrote a temporary file can no longer go on with it.
-
-    Args:
-        name: Of the file, from :func:`temporary_name`.
-        changed: When it was last written to, seconds since 1970.
-    """
-    said = _WRITER.search(name)
-    if said and said[1] == _here():
-        return process.started(int(said[2])) != said[3]
-    return time.time() - changed > FOREIGN_SECONDS
-
-
 def create(url: str, data: bytes) -> bool:
     """Writes a file that is not there yet, whole and at once; of several that try, one does.
 
@@ -218,7 +170,7 @@ def create(url: str, data: bytes) -> bool:
         return _create_remote(fs, path, data)
     place = Path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(place)
+    temporary = hidden_names.temporary_name(place)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -247,7 +199,7 @@ def swap(url: str, old: bytes, new: bytes) -> bool:
     if not isinstance(fs, LocalFileSystem):
         return _swap_remote(fs, path, old, new)
     place = Path(path)
-    aside = temporary_name(place)
+    aside = hidden_names.temporary_name(place)
     try:
         os.rename(place, aside)  # of several that try, one gets it
     except FileNotFoundError:
@@ -355,7 +307,7 @@ def stamp(url: str) -> str | None:
 
 
 def _shown(entry: os.DirEntry[str], suffix: str) -> bool:
-    return entry.name.endswith(suffix) and not entry.name.endswith(_TEMPORARY) and entry.is_file()
+    return entry.name.endswith(suffix) and not entry.name.endswith(hidden_names.SUFFIX) and entry.is_file()
 
 
 def _stamp_of(path: str) -> str | None:
@@ -396,9 +348,9 @@ def remove_stray(folder: str) -> int:
     if not is_local(folder):
         return 0
     removed = 0
-    for path in Path(filesystem(folder)[1]).rglob(f".*{_TEMPORARY}"):
+    for path in Path(filesystem(folder)[1]).rglob(f".*{hidden_names.SUFFIX}"):
         with suppress(FileNotFoundError):
-            if path.is_file() and is_stray(path.name, path.stat().st_mtime):
+            if path.is_file() and hidden_names.is_stray(path.name, path.stat().st_mtime):
                 path.unlink()
                 removed += 1
     return removed

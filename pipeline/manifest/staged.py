@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from pipeline import store
+from pipeline import hidden_names, store
 from pipeline.manifest.places import folder_of, name_of
 
 
@@ -29,7 +29,7 @@ class Staged:
         """Opens a hidden file beside ``beside``, whose folder is made."""
         fs, path = store.filesystem(beside)
         self._local = store.is_local(beside)
-        hidden = store.temporary_name(Path(path))
+        hidden = hidden_names.temporary_name(Path(path))
         self._name = str(hidden) if self._local else store.join(folder_of(path), hidden.name)
         self._fs = fs
         if self._local:
@@ -81,5 +81,7 @@ def strays(url: str) -> Iterator[str]:
         return
     for entry in entries:
         hidden = name_of(str(entry["name"]))
-        if store.is_temporary_of(hidden, name) and (not store.is_local(url) or store.is_stray(hidden, entry["mtime"])):
+        if hidden_names.is_temporary_of(hidden, name) and (
+            not store.is_local(url) or hidden_names.is_stray(hidden, entry["mtime"])
+        ):
             yield store.join(folder_of(url), hidden)

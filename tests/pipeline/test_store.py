@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import process, store
+from pipeline import hidden_names, process, store
 from pipeline.config import UserError
 
 HOSTILE = ["a::b.png", "per%20cent.png", "sha#rp.png", "<script>.png", "'quote\".png", "é ü 你.png", "[x]*.png"]
@@ -101,7 +101,7 @@ def test_an_unknown_scheme_is_a_users_mistake() -> None:
 
 WRITER = """
 import sys
-from pipeline import process, store
+from pipeline import hidden_names, process, store
 with store.atomic(sys.argv[1]) as file:
     print("writing", flush=True)
     while True:
@@ -143,18 +143,18 @@ def test_stray_search_leaves_other_files_alone(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".hidden", "file.tmp"]
 
 
-@pytest.mark.parametrize(("age", "removed"), [(60.0, 0), (store.FOREIGN_SECONDS + 60, 1)])
+@pytest.mark.parametrize(("age", "removed"), [(60.0, 0), (hidden_names.FOREIGN_SECONDS + 60, 1)])
 def test_another_machine_s_temporary_file_stays_until_it_is_old(
     age: float, removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process cannot be asked after from here, and no lock on the file is to be relied on."""
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(process, "space", lambda: "another machine")
-        store._here.cache_clear()
-        store._writer.cache_clear()
-        theirs = store.temporary_name(tmp_path / "file")
-    store._here.cache_clear()
-    store._writer.cache_clear()
+        hidden_names.machine.cache_clear()
+        hidden_names.writer.cache_clear()
+        theirs = hidden_names.temporary_name(tmp_path / "file")
+    hidden_names.machine.cache_clear()
+    hidden_names.writer.cache_clear()
     theirs.write_bytes(b"half")
     os.utime(theirs, (time.time() - age,) * 2)
     assert store.remove_stray(str(tmp_path)) == removed

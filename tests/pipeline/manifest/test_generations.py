@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from toy_stages import build, recipe, write_pictures
 
-from pipeline import store
+from pipeline import hidden_names, store
 from pipeline.config import UserError, manifest_stem
 from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.parts import PartsWriter
@@ -90,7 +90,9 @@ def _killed(write: Callable[[], None], path: str, at: int) -> tuple[list[str], b
         patch.setattr(Staged, "place", watched(Staged.place))
         patch.setattr(store, "remove", watched(store.remove))
         patch.setattr(Staged, "discard", lambda staged: staged.file.close())  # the file stays
-        patch.setattr(store, "_writer", lambda pid: f"{store._here()}-999999999-1")  # of a process that is no more
+        patch.setattr(
+            hidden_names, "writer", lambda pid: f"{hidden_names.machine()}-999999999-1"
+        )  # of a process that is no more
         try:
             write()
         except Killed:

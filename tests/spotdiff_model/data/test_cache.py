@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import store
+from pipeline import hidden_names
 from spotdiff_model.data.cache import FeatureCache
 
 FEATURES = np.arange(24, dtype=np.float16).reshape(4, 3, 2)
@@ -59,6 +59,6 @@ def test_a_file_whose_header_is_nested_without_end_is_dropped(tmp_path: Path) ->
 
 def test_a_killed_writers_leftovers_are_no_features(tmp_path: Path) -> None:
     folder = Path(_filled(tmp_path).folder)
-    (folder / f".abc.safetensors.{store._here()}-999999999-1.01234567.spotdiff-tmp").write_bytes(b"half")
+    (folder / f".abc.safetensors.{hidden_names.machine()}-999999999-1.01234567.spotdiff-tmp").write_bytes(b"half")
     FeatureCache(tmp_path, "clip", {"revision": "a"})
     assert len(list(folder.iterdir())) == 2
