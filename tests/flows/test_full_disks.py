@@ -25,11 +25,11 @@ command_line(lambda: build_manifest(open_toy("in", sys.argv[1], sys.argv[2]), Th
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a file system of its own, of 64 kB."""
+    """A folder on a file system of its own, of 40 kB."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"no right to mount a small file system: {mounted.stderr.decode().strip()}")

@@ -85,7 +85,7 @@ def test_mistakes_are_one_line(arguments: list[str], message: str) -> None:
 def test_help_names_the_options_as_diffusers_does() -> None:
     command = "import sys, spotdiff_model.train as t; from spotdiff_model.command import *\n"
     command += "sys.argv[1:] = ['--help']\n"
-    command += "try: run(with_options(t.TrainConfig, t.main))\n"
+    command += "try: run(with_options(t.TrainOptions, t.main))\n"
     command += "finally: print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.stdout.endswith("False\n"), "help pays for torch"
