@@ -63,7 +63,8 @@ class Staged:
 
     def discard(self) -> None:
         """Removes the file, unless it has been placed."""
-        self.file.close()
+        with suppress(OSError):  # on a full disk closing fails as writing did, and would hide which file that was
+            self.file.close()
         with suppress(OSError):
             self._fs.rm_file(self._name)
 
