@@ -133,6 +133,6 @@ def test_evaluation_with_dreambench(name: str, trained: Path, manifest: Path, ro
     told |= {"subjects": 1, "backgrounds": 1, "poses": 1}
     config = evaluate_config(model=str(trained), manifest=str(manifest), models_root=str(root), **told)
     result = evaluate(config, lambda line: None)
-    bench = result.dreambench
+    bench = result.more["dreambench"]
     assert bench and bench["subjects"].keys() == {"dog"}
     assert all(np.isfinite(value) for value in bench["mean"].values())
