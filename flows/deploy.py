@@ -62,47 +62,43 @@ def deploy(folder: Path, limits: Mapping[str, int] = POOLS, silent: timedelta = 
 def automations(silent: timedelta = SILENT, pending: timedelta = PENDING) -> list[Automation]:
     """What ends runs whose process or worker is gone, so that they can be retried (``prefect flow-run retry ID``)."""
     return [
-        Automation(
+        _ending(
             name="spotdiff: runs without heartbeat have crashed",
             description="The process of a run that falls silent is dead, or its machine is.",
-            trigger=EventTrigger(
-                after={_HEARTBEAT},
-                expect={_HEARTBEAT, *_ENDS},
-                match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,
-                threshold=1,
-                within=silent,
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED,
-                    message=f"no heartbeat for {silent.total_seconds():g} s: its process is dead; "
-                    "retry the run, it goes on from the fragments that are there",
-                )
-            ],
+            after=_HEARTBEAT,
+            expect={_HEARTBEAT, *_ENDS},
+            within=silent,
+            message=f"no heartbeat for {silent.total_seconds():g} s: its process is dead; "
+            "retry the run, it goes on from the fragments that are there",
         ),
-        Automation(
+        _ending(
             name="spotdiff: runs that stay pending have lost their worker",
             description="A worker took the run and died before the run began.",
-            trigger=EventTrigger(
-                after={_PENDING},
-                expect={"prefect.flow-run.Running", _HEARTBEAT, *_ENDS},
-                match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-                for_each={"prefect.resource.id"},
-                posture=Posture.Proactive,
-                threshold=1,
-                within=pending,
-            ),
-            actions=[
-                ChangeFlowRunState(
-                    state=StateType.CRASHED,
-                    message=f"pending for {pending.total_seconds():g} s: the worker that took it is gone; "
-                    "retry the run, another worker takes it",
-                )
-            ],
+            after=_PENDING,
+            expect={"prefect.flow-run.Running", _HEARTBEAT, *_ENDS},
+            within=pending,
+            message=f"pending for {pending.total_seconds():g} s: the worker that took it is gone; "
+            "retry the run, another worker takes it",
         ),
     ]
+
+
+def _ending(name: str, description: str, after: str, expect: set[str], within: timedelta, message: str) -> Automation:
+    """Ends a run in which none of ``expect`` follows ``after`` in time."""
+    return Automation(
+        name=name,
+        description=description,
+        trigger=EventTrigger(
+            after={after},
+            expect=expect,
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=message)],
+    )
 
 
 def _pool(client: SyncPrefectClient, name: str, limit: int) -> None:
