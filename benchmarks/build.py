@@ -32,12 +32,12 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: see torch_threads in the profile
 
+from bare_calls import Rows, background_call, subject_call
 from rich.console import Console
 from rich.table import Table
 
 from flows.engines.workers import default_workers
 from pipeline.config import BuildConfig, build_config, load_profile
-from pipeline.imaging.png import from_png
 from pipeline.manifest.finish import build_manifest
 from pipeline.models.resolve import Model
 from pipeline.runner.build import open_build
@@ -46,8 +46,6 @@ from pipeline.runner.plan import Shard
 from pipeline.runner.task import StageTask
 from pipeline.stages.rounds import Rounds
 from tinyworld.world.export import export
-
-Rows = Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -156,8 +154,8 @@ def bare_pipelines(config: BuildConfig, subjects: Recorded, variations: Recorded
     profile = load_profile(config.profile)
     folders = _folders(config)
     pipes = [
-        (load_subjects(folders, profile.scheduler.name, profile.scheduler.options), subjects, _subject_call),
-        (load_inpaint(folders, profile.scheduler.name, profile.scheduler.options), variations, _background_call),
+        (load_subjects(folders, profile.scheduler.name, profile.scheduler.options), subjects, subject_call),
+        (load_inpaint(folders, profile.scheduler.name, profile.scheduler.options), variations, background_call),
     ]
     clock = Clock()
     for pipe, recorded, call in pipes:
@@ -198,35 +196,6 @@ def plain_script(folder: Path, config: BuildConfig, subjects: Recorded, variatio
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     wall, cpu = json.loads(done.stdout.splitlines()[-1])
     return Clock(wall, cpu, _steps(subjects, profile.subjects) + _steps(variations, profile.backgrounds))
-
-
-def _subject_call(pipe: Any, rows: Rows, settings: Any, generators: list[Any]) -> None:
-    pipe(
-        prompt=[settings.prompt_template.format(subject=row.subject_prompt) for row in rows],
-        negative_prompt=[row.subject_negative_prompt for row in rows],
-        image=from_png(rows[0].control),
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        controlnet_conditioning_scale=settings.controlnet_conditioning_scale,
-        generator=generators,
-    )
-
-
-def _background_call(pipe: Any, rows: Rows, settings: Any, generators: list[Any]) -> None:
-    from PIL import ImageOps
-
-    images = [from_png(row.subject_image) for row in rows]
-    pipe(
-        prompt=[row.prompt for row in rows],
-        negative_prompt=[row.negative_prompt for row in rows],
-        image=images,
-        mask_image=[ImageOps.invert(from_png(row.mask)) for row in rows],
-        height=images[0].height,
-        width=images[0].width,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        generator=generators,
-    )
 
 
 def _subject_job(row: Any) -> dict[str, Any]:

@@ -31,11 +31,11 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from accepting import Clock, Timed, accepting
+from bare_calls import background_call, subject_call
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import BuildConfig, Profile, build_config, load_profile
-from pipeline.imaging.png import from_png
 from pipeline.manifest.finish import build_manifest
 from pipeline.models.device import device
 from pipeline.runner.build import open_build
@@ -124,7 +124,7 @@ def _bare(generator: Timed, profile: Profile) -> float:
     make = subject_denoiser if subjects else background_denoiser
     models = (inner.base, inner.controlnet) if subjects else (inner.inpaint,)
     denoiser = make(*models, inner.scheduler, inner.vae, inner.runtime)
-    call = _subjects if subjects else _backgrounds
+    call = subject_call if subjects else background_call
 
     def run(rows: Any) -> None:
         generators = [torch.Generator("cpu").manual_seed(number) for number in range(len(rows))]
@@ -137,34 +137,6 @@ def _bare(generator: Timed, profile: Profile) -> float:
         run(rows)
     _wait()
     return time.perf_counter() - begun
-
-
-def _subjects(pipe: Any, rows: Any, settings: Any, generators: list[Any]) -> None:
-    pipe(
-        prompt=[settings.prompt_template.format(subject=row.subject_prompt) for row in rows],
-        negative_prompt=[row.subject_negative_prompt for row in rows],
-        image=from_png(rows[0].control),
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        generator=generators,
-    )
-
-
-def _backgrounds(pipe: Any, rows: Any, settings: Any, generators: list[Any]) -> None:
-    from PIL import ImageOps
-
-    images = [from_png(row.subject_image) for row in rows]
-    pipe(
-        prompt=[row.prompt for row in rows],
-        negative_prompt=[row.negative_prompt for row in rows],
-        image=images,
-        mask_image=[ImageOps.invert(from_png(row.mask)) for row in rows],
-        height=images[0].height,
-        width=images[0].width,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        generator=generators,
-    )
 
 
 def _training(config: BuildConfig, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
