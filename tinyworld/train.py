@@ -54,6 +54,9 @@ def main(
     tune: Annotated[
         bool, typer.Option("--tune", help="Begin with the weights in --out: pose, diffusion, decoder.")
     ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Let torch compile the model: minutes at the start, faster steps.")
+    ] = False,
     grow: Annotated[
         bool, typer.Option("--grow", help="Begin with the weights in --out, grown to today's size: diffusion.")
     ] = False,
@@ -70,12 +73,15 @@ def main(
     torch.set_num_threads(threads)
     work.mkdir(parents=True, exist_ok=True)
     wanted = [m for m in Trainable if m is not Trainable.ALL] if model is Trainable.ALL else [model]
+    overrides: Overrides = {"steps": steps, "seed": seed, "compile": compile or None}
     for one in wanted:
-        begin = {"start": out} if tune or grow else {}
-        _TRAINERS[one](out, work, scenes, {"steps": steps, "seed": seed}, **begin, **({"grow": True} if grow else {}))
+        begin: dict[str, Path | bool] = {"start": out} if tune or grow else {}
+        if grow:
+            begin["grow"] = True
+        _TRAINERS[one](out, work, scenes, overrides, **begin)
 
 
-Overrides = dict[str, int | None]
+Overrides = dict[str, int | bool | None]
 
 
 def _autoencoder(out: Path, work: Path, scenes: int, overrides: Overrides) -> None:
