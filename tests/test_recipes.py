@@ -65,7 +65,11 @@ def _batch(name: str, tmp_path: Path, **slurm: str) -> str:
     """Runs a batch script as Slurm would, with programs that print what they are called with."""
     bin_ = tmp_path / ".venv" / "bin"
     bin_.mkdir(parents=True, exist_ok=True)
-    says = {"spotdiff": 'echo "spotdiff $*; $PREFECT_HOME"', "ray": 'echo "ray $*"', "srun": 'echo "srun $1"; shift; "$@"'}
+    says = {
+        "spotdiff": 'echo "spotdiff $*; $PREFECT_HOME"',
+        "ray": 'echo "ray $*"',
+        "srun": 'echo "srun $1"; shift; "$@"',
+    }
     for program, text in {**says, "scontrol": "printf 'first\\nsecond\\n'"}.items():
         (bin_ / program).write_text(f"#!/bin/bash\n{text}\n")
         (bin_ / program).chmod(0o755)

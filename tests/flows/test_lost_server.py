@@ -99,13 +99,14 @@ def test_a_build_outlives_a_configured_server(folder: Path, tmp_path_factory: py
 def test_a_build_on_ray_outlives_its_server(
     server: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What Ray has is done, the tasks that Prefect can start no more are done here."""
+    """Nor do the processes that Ray starts afterwards need it."""
     pytest.importorskip("ray")
     ours = None
     with tempfile.TemporaryDirectory(prefix="r") as short:
         environment = {
             "RAY_TMPDIR": short, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": "0", "PYTHONPATH": os.pathsep.join([str(ROOT), str(TOYS), str(ROOT / "tests/flows")]),
+            "RAY_worker_niceness": "0",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(TOYS), str(ROOT / "tests/flows")]),
         }  # fmt: skip
         if server == "configured":
             ours = LocalServer(tmp_path_factory.mktemp("server") / "log")

@@ -154,7 +154,7 @@ def test_a_failure_s_message_is_our_one_line(cluster: Cluster, tmp_path: Path) -
 
 
 def test_a_run_whose_worker_died_before_it_began_is_ended(cluster: Cluster) -> None:
-    """The worker took it, which is to say: set it to pending; no other is there. The last test: it shortens the time."""
+    """The worker took it, which is to say: set it to pending. The last test, for it shortens the time."""
     run = cluster.run("python", "-c", STUCK).split()[-1]
     assert cluster.state(run)[0] == "PENDING", "nobody knows yet"
     until(lambda: cluster.state(run)[0] != "PENDING", PENDING_SECONDS + 120, "the automation that ends stuck runs")
