@@ -257,7 +257,7 @@ def test_machines_that_start_beside_the_head_are_waited_for(
     seen = iter([[head], [head], [head, worker]])
     monkeypatch.setattr(engine.ray, "nodes", lambda: next(seen, [head, worker]))
     monkeypatch.setattr(engine, "_COUNT_SECONDS", 0.01)
-    with pytest.raises(UserError, match="takes 1 GPU and .* CPU, which no machine of the Ray cluster has"):
+    with pytest.raises(UserError, match=r"takes 1 GPU and .* CPU, which no machine of the Ray cluster has"):
         in_flow(engine_of(toy(sources, str(tmp_path))), [WhereTask()], 1)
     assert next(seen, None) is None
     monkeypatch.setattr(engine.ray, "nodes", lambda: [head])
