@@ -162,7 +162,9 @@ def _in_half_precision(encoder: SpotDiffEncoder, source: Path) -> SpotDiffEncode
         exact, found = encoder(tokens).pseudo_tokens, copy.deepcopy(rounded).float()(tokens).pseudo_tokens
     off = float((found - exact).norm() / exact.norm())
     if not off <= _MOST_OFF:
-        raise UserError(f"model {source}: in half precision its pseudo-tokens are off by {off:.1%}; train it again, with a lower rate")
+        raise UserError(
+            f"model {source}: in half precision its pseudo-tokens are off by {off:.1%}; train it again, with a lower rate"
+        )
     return rounded
 
 
