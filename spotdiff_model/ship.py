@@ -163,7 +163,7 @@ def _in_half_precision(encoder: SpotDiffEncoder, source: Path) -> SpotDiffEncode
     off = float((found - exact).norm() / exact.norm())
     if not off <= _MOST_OFF:
         raise UserError(
-            f"model {source}: in half precision its pseudo-tokens are off by {off:.1%}; train it again, with a lower rate"
+            f"model {source}: in half precision its pseudo-tokens are off by {off:.1%}; train it with a lower rate"
         )
     return rounded
 
