@@ -29,6 +29,7 @@ from spotdiff_model.denoiser import Denoiser, assembled
 from spotdiff_model.hub import Diffusion, VisionEncoder, load_diffusion, vision_encoder
 from spotdiff_model.model import SpotDiffEncoder
 from spotdiff_model.placeholder import tokenize, with_placeholder
+from spotdiff_model.shipped import is_shipped, model_folder
 from spotdiff_model.text import Conditions, TextEncoders
 
 # how diffusers saves and loads a part that is neither its own nor transformers'
@@ -76,16 +77,35 @@ class SpotDiffPipeline(DiffusionPipeline):
         )
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """As diffusers has it; besides, ``package:tiny`` is the pipeline around the encoder that ships.
+
+        Args:
+            pretrained_model_name_or_path: A saved pipeline's folder or repo, or ``package:NAME``.
+            options: diffusers'; of a shipped encoder only ``dtype`` (``torch_dtype``) means anything.
+
+        Raises:
+            UserError: No such encoder ships with this installation.
+        """
+        if not is_shipped(pretrained_model_name_or_path):
+            loaded: Self = super().from_pretrained(pretrained_model_name_or_path, **options)
+            return loaded
+        pipe = cls.from_encoder(pretrained_model_name_or_path)
+        dtype = options.get("dtype") or options.get("torch_dtype")
+        return pipe.to(dtype) if dtype is not None else pipe
+
+    @classmethod
     def from_encoder(cls, folder: str | Path, models_root: str | None = None) -> Self:
         """The pipeline around a trained encoder: the base models that its config names, its LoRA put into the UNet.
 
         Args:
-            folder: Output folder of a training, or an encoder's repo on the hub.
+            folder: Output folder of a training, an encoder's repo on the hub, or ``package:NAME``.
             models_root: Folder in hub layout that stands in for the hub.
 
         Raises:
             UserError: The encoder or a base model is not to be had.
         """
+        folder = model_folder(folder)
         encoder = SpotDiffEncoder.from_pretrained(folder)
         models = encoder.config.models
         vae = Model(models.vae, models_root) if models.vae else None

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.config import UserError, checked
+from spotdiff_model.shipped import is_shipped
 
 
 class EvaluateConfig(BaseModel):
@@ -16,7 +17,8 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: str | None = Field(
-        None, description="Output folder of a training (of ours or of a baseline), or an encoder's repo on the hub."
+        None,
+        description="Output folder of a training (ours or a baseline's), a repo on the hub, or package:tiny.",
     )
     encoder: str | None = Field(
         None,
@@ -69,8 +71,8 @@ class EvaluateConfig(BaseModel):
         """Where the results go."""
         if self.output_dir:
             return Path(self.output_dir)
-        if self.encoder:
-            return Path("work/evaluation") / "".join(c if c.isalnum() or c in "-." else "-" for c in self.encoder)
+        if self.encoder or is_shipped(self.title):
+            return Path("work/evaluation") / "".join(c if c.isalnum() or c in "-." else "-" for c in self.title)
         return Path(self.title) / "evaluation"
 
 
