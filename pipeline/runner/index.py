@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 NAME = "index.json"
 _PROOF = 16
 """Hex digits of a line's sha256, in front of it."""
-_LONGEST = 1 << 26
-"""Bytes of a line; a file without any end of line must not fill the memory."""
 
 
 def write(root: str, noted: Iterable[tuple[str, str, Any]]) -> None:
@@ -42,7 +40,7 @@ def read(root: str) -> Iterator[tuple[str, str, Any]]:
     path = store.join(root, NAME)
     try:
         with store.open_input(path) as file:
-            while line := file.readline(_LONGEST):
+            for line in file:
                 text = line[_PROOF:].rstrip(b"\n")
                 if line[:_PROOF] != _proof(text):
                     logger.debug("%s is damaged, or of another version, and not used any further", path)

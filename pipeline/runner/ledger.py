@@ -89,8 +89,15 @@ class Fragment:
         values = {name: said[name] for name in _SAID}
         values |= {name: sys.intern(values[name]) for name in ("stage", "shard", "settings")}
         values |= {name: _shared(values[name].items()) for name in ("counts", "reasons")}
-        values["sources"] = tuple(map(sys.intern, values["sources"]))
-        return cls(path=path, **{**values, "overview": tuple(map(tuple, values["overview"]))})
+        values["sources"] = _about(values["sources"], ids_known=not values["overview"])
+        same = {source: source for source in values["sources"]}
+        rows = (tuple([same.get(one, one) for one in row]) for row in values["overview"])
+        return cls(path=path, **{**values, "overview": tuple(rows)})
+
+
+def _about(sources: Iterable[str], *, ids_known: bool) -> tuple[str, ...]:
+    """What a fragment is about; ids are those of the stages before and behind, paths are the first stage's alone."""
+    return tuple(map(sys.intern, sources)) if ids_known else tuple(sources)
 
 
 def _shared(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -197,7 +204,7 @@ class Ledger:
             digest=ids.rows_digest(rows),
             counts=_shared(Counter(str(row.status) for row in rows).items()),
             reasons=_shared(Counter(str(row.reason) for row in rows if row.reason).items()),
-            sources=tuple(sys.intern(source) for source, _ in places),
+            sources=_about((source for source, _ in places), ids_known=not kind.OVERVIEW),
             overview=tuple(tuple(getattr(row, name) for name in kind.OVERVIEW) for row in rows if kind.OVERVIEW),
         )
         schema = stored_schema(rows, kind)
