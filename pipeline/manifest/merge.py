@@ -16,7 +16,7 @@ from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import FORMAT
 from pipeline.manifest.writing import new_manifest
 
-_PER_RUN = ("run", "run_id", "created", "code_version", "profile", "config", "models", "versions", "filtered")
+_PER_RUN = ("run", "run_id", "created", "code_version", "profile", "config", "models", "versions", "filtered", "usage")
 """What is kept of each run's footer."""
 _PLACES = {"manifest", "work", "shard_size", "retry"}
 
@@ -142,7 +142,7 @@ def _footer(manifests: Sequence[Manifest], out: str, shared: bool) -> dict[str, 
         said = {name: manifest.footer[name] for name in _PER_RUN if name in manifest.footer}
         runs += manifest.footer.get("merged") or [{**said, "digest": manifest.digest, "rows": manifest.rows}]
     common = {name: value for name, value in manifests[0].footer.items() if name not in OF_THE_FILE}
-    for name in ("filtered", "merged", "made_of"):
+    for name in ("filtered", "merged", "made_of", "usage"):
         common.pop(name, None)
     return {
         **common,
