@@ -50,6 +50,9 @@ class EvaluateConfig(BaseModel):
     bounds: bool = Field(
         True, description="Also baselines that need no training and, for pictures, the real ones and the text prompt."
     )
+    scale: float | None = Field(
+        None, ge=0, description="Baselines: judge pictures only, made at this strength of the subject (0: base model)."
+    )
     save_pictures: bool = Field(False, description="Also write the generated pictures, ID.png.")
     subjects: int = Field(10, ge=1, description="Generation: subjects of the split, at most.")
     backgrounds: int = Field(4, ge=0, description="Generation: new backgrounds per subject.")
@@ -88,6 +91,12 @@ def evaluate_config(**values: Any) -> EvaluateConfig:
         raise UserError(f"evaluation: name one of --model, --encoder and --pictures (got {', '.join(named) or 'none'})")
     if config.pictures and not config.requests:
         raise UserError("evaluation: --pictures: also name the list that they were made for (--requests)")
+    if config.scale is not None and (
+        not config.model or config.ablations or config.dreambench or not config.generation
+    ):
+        raise UserError(
+            "evaluation: --scale is of the pictures of a baseline: name its folder with --model, and no more"
+        )
     for name in ("ablations", "dreambench"):
         if getattr(config, name) and not config.model:
             raise UserError(f"evaluation: --{name} needs --model, the output folder of a training")
