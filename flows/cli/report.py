@@ -25,11 +25,11 @@ def make_report(path: str, work: str, out: str | None, originals: bool) -> None:
     folder = out or report_folder(manifest.path)
     if out and Path(out).is_dir() and any(Path(out).iterdir()) and not (Path(out) / "assets" / "report.css").exists():
         raise UserError(f"--out {out}: holds other things than a report; name an empty or a new folder")
-    report = write_report(manifest, folder, _run_pictures(manifest, work), originals=originals)
+    report = write_report(manifest, folder, run_pictures(manifest, work), originals=originals)
     console.print(f"{report.path}: {report.files} files, {report.bytes / 1e6:.1f} MB", markup=False)
 
 
-def _run_pictures(manifest: Manifest, work: str) -> RunPictures | None:
+def run_pictures(manifest: Manifest, work: str) -> RunPictures | None:
     """What the run's work folder still has; None with a line that says why, where it has nothing to this manifest."""
     try:
         build = open_build(last_config(manifest.path, work))
