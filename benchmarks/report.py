@@ -197,7 +197,7 @@ def given(arguments: argparse.Namespace) -> int:
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="spotdiff-report-") as name:
         site, manifest = Path(name) / "report", Manifest(arguments.manifest)
-        run = run_pictures(manifest, arguments.work)
+        run = run_pictures(manifest, arguments.work, "the report goes")
         cpu = time.process_time()
         report = write_report(manifest, str(site), run)
         cpu = time.process_time() - cpu

@@ -16,6 +16,7 @@ Attributes of modules are keys of saved weights: they keep their names.
 
 # no postponed annotations: the hub mixin reads the type of __init__'s argument
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
@@ -26,6 +27,7 @@ from torch.nn import functional as F
 from pipeline.imaging.openpose18 import KEYPOINTS
 from spotdiff_model.config import EncoderConfig
 from spotdiff_model.hub import load_weights, vision_encoder
+from spotdiff_model.shipped import model_folder
 from spotdiff_model.training.card import TEMPLATE, describe
 
 if TYPE_CHECKING:
@@ -132,6 +134,12 @@ class SpotDiffEncoder(
         """Itself, told the folder in hub layout that stands in for the hub."""
         self.models_root = root
         return self
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """As the hub mixin has it; besides, ``package:tiny`` is the encoder that ships."""
+        loaded: Self = super().from_pretrained(model_folder(pretrained_model_name_or_path), **options)
+        return loaded
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, config: EncoderConfig | None = None, **options: Any) -> Self:

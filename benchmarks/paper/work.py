@@ -69,8 +69,8 @@ class Paper:
         manifest = self._cut(run)
         if manifest is None:
             return None
-        self.say(f"{run.folder}: training")
-        self._train(run, folder, manifest)
+        self.say(f"{run.trained}: training")
+        self._train(run, self.folder / run.trained, manifest)
         self.say(f"{run.folder}: evaluation")
         self._evaluate(folder, run, first)
         return self.done(run, first)
@@ -121,11 +121,12 @@ class Paper:
         from spotdiff_model.evaluation.report.report import write_report
         from spotdiff_model.evaluation.settings import evaluate_config
 
-        pictures = run.group == "table1"
+        pictures = run.group in ("table1", "scale")
         config = evaluate_config(
-            model=str(folder), manifest=self.manifest, models_root=self.models_root, seeds=1, mlp=first,
+            model=str(self.folder / run.trained), output_dir=str(folder / "evaluation"), scale=run.scale,
+            manifest=self.manifest, models_root=self.models_root, seeds=1, mlp=first,
             requests=str(self.requests) if pictures else None, generation=pictures, bounds=first,
-            save_pictures=pictures and run.seed == 0,
+            save_pictures=run.group == "table1" and run.seed == 0,
         )  # fmt: skip
         write_report(evaluate(config, self.say), config.folder)
 

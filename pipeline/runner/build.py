@@ -96,7 +96,7 @@ class Build:
 
     def _run(self, engine: Engine) -> Fragments:
         store.remove_stray(self.ledger.root)
-        self._note_config()
+        self._begin()
         first, *rest = self.tasks
         opened = [chain[0] for chain in engine(self.shards, [first])]
         duplicates = self._duplicates(opened)
@@ -106,7 +106,7 @@ class Build:
         return Fragments(chains=whole, duplicates=duplicates)
 
     def _run_part(self, part: Part, engine: Engine) -> None:
-        self._note_config()
+        self._begin()
         first, *rest = self.tasks
         mine = part.of(self.shards)
         # The check looks at all sources, and parts do not wait for each other: what no other part has opened so far
@@ -116,7 +116,8 @@ class Build:
         opened = [chains[shard.name][0] for shard in self.shards]
         engine(part.of(self._behind(opened, self._duplicates(opened))), rest)
 
-    def _note_config(self) -> None:
+    def _begin(self) -> None:
+        self.ledger.look_anew()
         told = self.config.model_dump_json(indent=1, exclude={"retry"})
         store.write_bytes(store.join(self.ledger.root, CONFIG), told.encode())
 
