@@ -52,7 +52,7 @@ lint: $(STAMP) ## ruff, mypy, import layers, dead code; Dockerfile, compose, she
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(BIN)/hadolint docker/Dockerfile docker/standins/postgres.Dockerfile
+	$(BIN)/hadolint docker/Dockerfile docker/standins/*.Dockerfile
 	$(BIN)/shellcheck docker/test.sh docker/standins/*.sh docker/slurm/*.sbatch .ci/run
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	$(BIN)/python docker/kuberay/check.py docker/kuberay/rayjob.yaml

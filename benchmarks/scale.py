@@ -87,7 +87,9 @@ def main() -> int:
     try:
         (folder / "in").mkdir(parents=True, exist_ok=True)
         for number in range(arguments.sources):
-            (folder / "in" / f"{number:06d}.png").touch()
+            path = folder / "in" / f"{number:06d}.png"
+            if not path.exists():  # of a folder that was left; another time would make it another file
+                path.touch()
         _report(arguments, folder)
     finally:
         if not arguments.folder:
@@ -141,7 +143,9 @@ def _phase(phase: str, arguments: argparse.Namespace) -> None:
         if phase == "status":
             found.counts()
             assert written(build, found)
-        said = f"{finish(build, found).rows} rows"
+            said = "all there"
+        else:
+            said = f"{finish(build, found).rows} rows"
     told = {
         "wall": time.monotonic() - wall,
         "cpu": time.process_time() - before + cpu_below,

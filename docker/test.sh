@@ -3,8 +3,8 @@
 # the midst of a build with SIGKILL, resumes, and compares digests. Wants root, or a Docker that can be used without:
 #   apt-get install docker.io docker-compose debootstrap
 # Where no Docker answers it starts an engine of its own; where images cannot be pulled, the base is made by debootstrap
-# and PostgreSQL's image is a stand-in of Debian's. Environment:
-#   BASE_IMAGE, POSTGRES_IMAGE  images to use instead; IMAGE: the project's own, not to be built again
+# and the images of PostgreSQL and MinIO are stand-ins. Environment:
+#   BASE_IMAGE, POSTGRES_IMAGE, S3_IMAGE  images to use instead; IMAGE: the project's own, not to be built again
 #   PIP_CONF                    pip's configuration for a mirror, read during the build alone
 #   CA_BUNDLE                   certificates that the base is to trust
 #   SERVICES                    which services to kill ("" for none); KEEP=1: leave all up
@@ -80,6 +80,12 @@ images() {
         docker build --network host -q -f docker/standins/postgres.Dockerfile --build-arg BASE_IMAGE="$BASE_IMAGE" \
             -t "$POSTGRES_IMAGE" . > /dev/null
     fi
+    if [[ -z ${S3_IMAGE:-} ]]; then
+        S3_IMAGE=spotdiff-s3:test
+        docker build --network host -q -f docker/standins/s3.Dockerfile --build-arg BASE_IMAGE=spotdiff10k:test \
+            ${PIP_CONF:+--secret id=pip,src="$PIP_CONF"} -t "$S3_IMAGE" . > /dev/null
+    fi
+    say "images: $(docker images --format '{{.Repository}} {{.Size}},' | sort | tr '\n' ' ')"
     [[ $(docker run --rm spotdiff10k:test id -u) != 0 ]] || { say "the image runs as root"; return 1; }
 }
 
@@ -88,7 +94,12 @@ settings() {
     sed -e "s|^SPOTDIFF_IMAGE=.*|SPOTDIFF_IMAGE=spotdiff10k:test|" -e "s|^POSTGRES_IMAGE=.*|POSTGRES_IMAGE=$POSTGRES_IMAGE|" \
         -e "s|^POSTGRES_PASSWORD=.*|POSTGRES_PASSWORD=$(openssl rand -hex 12)|" \
         -e "s|^PREFECT_AUTH=.*|PREFECT_AUTH=admin:$(openssl rand -hex 12)|" \
-        -e "s|^COMPOSE_PROFILES=.*|COMPOSE_PROFILES=cpu|" docker/.env.example > "$scratch/env"
+        -e "s|^COMPOSE_PROFILES=.*|COMPOSE_PROFILES=$COMPOSE_PROFILES|" \
+        -e "s|^AWS_ENDPOINT_URL=.*|AWS_ENDPOINT_URL=http://s3:9000|" \
+        -e "s|^AWS_ACCESS_KEY_ID=.*|AWS_ACCESS_KEY_ID=$(openssl rand -hex 10)|" \
+        -e "s|^AWS_SECRET_ACCESS_KEY=.*|AWS_SECRET_ACCESS_KEY=$(openssl rand -hex 20)|" \
+        docker/.env.example > "$scratch/env"
+    echo "S3_IMAGE=$S3_IMAGE" >> "$scratch/env"
 }
 
 inside() { compose exec -T prefect-worker "$@"; }
@@ -106,10 +117,15 @@ healthy() { # SERVICE...: until Docker calls each healthy
     done
 }
 
+place() { # NAME: where the build NAME keeps its files: those that lose the S3 service, in it
+    if [[ $1 == *s3 ]]; then echo s3://lab; else echo /data; fi
+}
+
 start() { # NAME: starts the build NAME; prints the flow run's id
     inside prefect deployment run build-dataset/gpu-cluster \
         -p sources='["/opt/spotdiff/examples/sources"]' -p poses=/opt/spotdiff/examples/sources/poses.json \
-        -p limit=2 -p subjects=2 -p backgrounds=3 -p shard_size=1 -p work=/data/work -p manifest="/data/$1.parquet" \
+        -p limit=2 -p subjects=2 -p backgrounds=3 -p shard_size=1 \
+        -p work="$(place "$1")/work" -p manifest="$(place "$1")/$1.parquet" \
         | sed -n 's/.*UUID: \([0-9a-f-]*\).*/\1/p'
 }
 
@@ -133,14 +149,41 @@ ended() { # RUN: waits for its end; prints its state
 }
 
 digest() { # NAME
-    inside spotdiff validate "/data/$1.parquet" > /dev/null
+    inside spotdiff validate "$(place "$1")/$1.parquet" > /dev/null || return 1
     inside python -c "
 from pipeline.manifest.read import Manifest
-manifest = Manifest('/data/$1.parquet')
+manifest = Manifest('$(place "$1")/$1.parquet')
 print(manifest.rows, manifest.digest)"
 }
 
-fragments() { inside sh -c "ls /data/work/$1-*/*/*.parquet 2> /dev/null | wc -l"; } # NAME: how many there are
+fragments() { # NAME: how many there are
+    if [[ $(place "$1") == /data ]]; then
+        inside sh -c "ls /data/work/$1-*/*/*.parquet 2> /dev/null | wc -l"
+    else
+        inside python -c "
+import s3fs
+print(len(s3fs.S3FileSystem().glob('lab/work/$1-*/*/*.parquet')))"
+    fi
+}
+
+finished() { # SERVICE RUN NAME: waits until it is completed, retries a run that ended otherwise; prints rows and digest
+    local said tries=0 run=$2
+    said=$(ended "$run")
+    say "$1: the run ended $said" >&2
+    while [[ ! $said =~ ^COMPLETED ]]; do
+        tries=$((tries + 1))
+        [[ $tries -le 3 ]] || return 1
+        if [[ $said =~ ^STILL ]]; then # its bookkeeping is lost; the files are not
+            run=$(start "$3")
+        else
+            inside prefect flow-run retry "$run" > /dev/null
+            sleep 3
+        fi
+        said=$(ended "$run")
+        say "$1: retried, it ended $said" >&2
+    done
+    digest "$3"
+}
 
 killed() { # SERVICE: SIGKILL to its first process, from outside; Docker starts it again
     local pid
@@ -148,51 +191,37 @@ killed() { # SERVICE: SIGKILL to its first process, from outside; Docker starts 
     kill -9 "$pid"
 }
 
+export COMPOSE_PROFILES=cpu,s3
+services=(postgres prefect-server ray-head ray-worker-cpu prefect-worker)
 engine
 images
 settings
-export COMPOSE_PROFILES=cpu
 say "up"
 compose up -d > "$scratch/up.log" 2>&1 || { tail "$scratch/up.log"; exit 1; }
-healthy postgres prefect-server ray-head ray-worker-cpu prefect-worker
+healthy "${services[@]}"
 compose ps
 say "unauthenticated: $(inside python -c "
 import urllib.request, urllib.error
 try: urllib.request.urlopen('http://prefect-server:4200/api/flows/count', data=b'{}')
 except urllib.error.HTTPError as error: print('refused with', error.code)")"
+inside python -c "import s3fs; s3fs.S3FileSystem().mkdir('lab')"
 
 run=$(start calm)
-say "a calm build: $(ended "$run")"
-due=$(digest calm)
+due=$(finished "a calm build" "$run" calm)
 say "rows and digest: $due"
 
-for service in ${SERVICES-ray-worker-cpu prefect-worker ray-head prefect-server postgres}; do
+for service in ${SERVICES-ray-worker-cpu prefect-worker ray-head prefect-server postgres s3}; do
     name=without-$service
     run=$(start "$name")
-    for _ in $(seq 100); do
+    for _ in $(seq 150); do
         [[ $(fragments "$name") -ge 2 ]] && break
         sleep 1
     done
     say "$service: killed with $(fragments "$name") of 8 fragments there"
     killed "$service"
     sleep 5
-    healthy postgres prefect-server ray-head ray-worker-cpu prefect-worker
-    said=$(ended "$run")
-    say "$service: the run ended $said"
-    tries=0
-    while [[ ! $said =~ ^COMPLETED ]]; do
-        tries=$((tries + 1))
-        [[ $tries -le 3 ]] || exit 1
-        if [[ $said =~ ^STILL ]]; then # its bookkeeping is lost; the files are not
-            run=$(start "$name")
-        else
-            inside prefect flow-run retry "$run" > /dev/null
-            sleep 3
-        fi
-        said=$(ended "$run")
-        say "$service: retried, it ended $said"
-    done
-    found=$(digest "$name")
+    healthy "${services[@]}"
+    found=$(finished "$service" "$run" "$name")
     say "$service: rows and digest $found"
     [[ $found == "$due" ]] || { say "$service: another digest"; exit 1; }
 done

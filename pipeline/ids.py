@@ -59,6 +59,16 @@ def digest(value: Any) -> str:
     return _sha256(_CANONICAL.encode(value))
 
 
+def digest_of_many(items: Iterable[Any], more: Any) -> str:
+    """What ``digest([[*items], more])`` is; holds one item's text at a time."""
+    sha256, between = hashlib.sha256(b"[["), b""
+    for item in items:
+        sha256.update(between + _CANONICAL.encode(item).encode("utf-8", "surrogatepass"))
+        between = b","
+    sha256.update(f"],{_CANONICAL.encode(more)}]".encode("utf-8", "surrogatepass"))
+    return sha256.hexdigest()
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

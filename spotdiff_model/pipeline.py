@@ -24,10 +24,8 @@ from transformers import (
 )
 
 from pipeline.config import UserError
-from pipeline.models.device import dtype_of
-from pipeline.models.diffusion import make_scheduler
 from pipeline.models.resolve import Model
-from spotdiff_model.denoiser import assembled
+from spotdiff_model.denoiser import Denoiser, assembled
 from spotdiff_model.hub import Diffusion, VisionEncoder, load_diffusion, vision_encoder
 from spotdiff_model.model import SpotDiffEncoder
 from spotdiff_model.placeholder import tokenize, with_placeholder
@@ -124,27 +122,8 @@ class SpotDiffPipeline(DiffusionPipeline):
         """The pipeline around an encoder and a loaded Stable Diffusion."""
         config = encoder.config
         clip = vision_encoder(config, models_root)
-        control = None
-        if config.models.controlnet is not None:
-            model = Model(config.models.controlnet, models_root)
-            control = ControlNetModel.from_pretrained(
-                model.network_dir(), dtype=dtype_of(model.ref), variant=model.ref.variant
-            )
-            control = control.to(diffusion.unet.device).eval().requires_grad_(False)
-        scheduler = make_scheduler(config.sampling.scheduler, diffusion.scheduler.config)
-        pipe = cls(
-            vae=diffusion.vae,
-            text_encoder=diffusion.text.encoders[0],
-            tokenizer=diffusion.text.tokenizers[0],
-            unet=diffusion.unet,
-            scheduler=scheduler,
-            image_encoder=clip.network,
-            feature_extractor=clip.processor,
-            encoder=encoder,
-            controlnet=control,
-            text_encoder_2=(*diffusion.text.encoders, None)[1],
-            tokenizer_2=(*diffusion.text.tokenizers, None)[1],
-        )
+        base = Denoiser.around(diffusion, config.models, config.sampling, models_root)
+        pipe = cls(**base.components(), image_encoder=clip.network, feature_extractor=clip.processor, encoder=encoder)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

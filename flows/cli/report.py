@@ -25,18 +25,24 @@ def make_report(path: str, work: str, out: str | None, originals: bool) -> None:
     folder = out or report_folder(manifest.path)
     if out and Path(out).is_dir() and any(Path(out).iterdir()) and not (Path(out) / "assets" / "report.css").exists():
         raise UserError(f"--out {out}: holds other things than a report; name an empty or a new folder")
-    report = write_report(manifest, folder, _run_pictures(manifest, work), originals=originals)
+    report = write_report(manifest, folder, run_pictures(manifest, work, "the report goes"), originals=originals)
     console.print(f"{report.path}: {report.files} files, {report.bytes / 1e6:.1f} MB", markup=False)
 
 
-def _run_pictures(manifest: Manifest, work: str) -> RunPictures | None:
-    """What the run's work folder still has; None with a line that says why, where it has nothing to this manifest."""
+def run_pictures(manifest: Manifest, work: str, goes: str) -> RunPictures | None:
+    """What the run's work folder still has; None where it has nothing to this manifest, with a line that says why.
+
+    Args:
+        manifest: The dataset.
+        work: The folder of the build's intermediate results.
+        goes: How that line begins: what ``goes`` without its pictures.
+    """
     try:
         build = open_build(last_config(manifest.path, work))
         found = build.scan()
         if not build.complete(found) or not written(build, found):
             raise UserError(f"the build in {work} has moved on since {manifest.path} was written")
     except UserError as error:
-        logger.warning("the report goes without photos, figures and rejected pictures: %s", error)
+        logger.warning("%s without photos, figures and rejected pictures: %s", goes, error)
         return None
     return RunPictures(build.ledger, [fragment for chain in found.chains for fragment in chain])

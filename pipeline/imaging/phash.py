@@ -37,23 +37,36 @@ class NearHashes:
         count = min(distance + 1, _BITS)
         edges = [number * _BITS // count for number in range(count + 1)]
         self.bands = [(low, (1 << high - low) - 1) for low, high in pairwise(edges)] if distance < _BITS else [(0, 0)]
-        self.buckets: list[dict[int, tuple[array[int], list[str]]]] = [{} for _ in self.bands]
+        self.codes, self.names = array("Q"), list[str]()
+        self.buckets: list[dict[int, int | array[int]]] = [{} for _ in self.bands]
+        """By band and its bits: the place of the one hash that has them, or the places; most have one, or few."""
 
     def add(self, phash: str, name: str) -> None:
         """Adds a hash (16 hex) under a name."""
-        code = int(phash, 16)
+        code, place = int(phash, 16), len(self.codes)
+        self.codes.append(code)
+        self.names.append(name)
         for (low, mask), bucket in zip(self.bands, self.buckets, strict=True):
-            codes, names = bucket.setdefault(code >> low & mask, (array("Q"), []))
-            codes.append(code)
-            names.append(name)
+            bits = code >> low & mask
+            known = bucket.setdefault(bits, place)
+            if isinstance(known, array):
+                known.append(place)
+            elif known != place:
+                bucket[bits] = array("Q", [known, place])
 
     def find(self, phash: str) -> str | None:
         """The name of a hash near to this one, or None."""
         code = int(phash, 16)
         for (low, mask), bucket in zip(self.bands, self.buckets, strict=True):
-            if (code >> low & mask) in bucket:
-                codes, names = bucket[code >> low & mask]
-                near = np.bitwise_count(np.frombuffer(codes, np.uint64) ^ np.uint64(code)) <= self.distance
-                if near.any():
-                    return names[int(near.argmax())]
+            places = bucket.get(code >> low & mask)
+            if places is not None and (near := self._first(code, places)) is not None:
+                return self.names[near]
         return None
+
+    def _first(self, code: int, places: int | array[int]) -> int | None:
+        """The first of some places whose hash is near."""
+        if isinstance(places, int):
+            return places if (code ^ self.codes[places]).bit_count() <= self.distance else None
+        at = np.frombuffer(places, np.uint64)
+        near = np.bitwise_count(np.frombuffer(self.codes, np.uint64)[at] ^ np.uint64(code)) <= self.distance
+        return int(at[near.argmax()]) if near.any() else None

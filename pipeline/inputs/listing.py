@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ _TABLES = (".parquet", ".csv", ".tsv")
 _PATH_COLUMNS = ("path", "file", "file_name")
 _RIGHTS = {"license": "source_license", "attribution": "source_attribution", "source_uri": "source_uri"}
 """Columns of a table, and what they are called in a row."""
+_NO_RIGHTS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class _Named:
     longer: str
     location: str
     fingerprint: str | None = None
-    rights: dict[str, Any] = field(default_factory=dict)
+    rights: Mapping[str, Any] = field(default_factory=lambda: _NO_RIGHTS)
 
 
 def list_sources(sources: Sequence[str], limit: int | None = None, poses: str | None = None) -> list[Listed]:
@@ -149,7 +150,7 @@ def _distinct(every: list[_Named]) -> list[_Named]:
         every = [
             replace(named, path=getattr(named, longer)) if uses[_text(named.path)] > 1 else named for named in every
         ]
-    return [replace(named, path=_text(named.path)) for named in every]
+    return [named if (text := _text(named.path)) == named.path else replace(named, path=text) for named in every]
 
 
 def _row(named: _Named, pose_entry: str | None) -> Listed:

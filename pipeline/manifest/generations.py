@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,14 +111,20 @@ def _newest_parts(groups: Mapping[str, list[str]]) -> tuple[Generation | None, t
 
 def sweep(path: str, keep: Generation) -> None:
     """Removes what writers that were killed, and earlier generations, have left of this manifest."""
-    rejected = rejected_of(path, keep.footers)
+    for other in list(leftovers(path, keep)):
+        store.remove(other)
+    store.remove_empty_folder(manifest_stem(path))
+
+
+def leftovers(path: str, keep: Generation) -> Iterator[str]:
+    """Files of this manifest that are not of the generation to keep, and not in the making."""
+    kept = {*keep.paths, rejected_of(path, keep.footers)}
     parts = [part for part in store.list_files(manifest_stem(path), SUFFIX) if part_of(part)]
     for other in [path, *parts, *rejected_lists(path), old_rejected_path(path)]:
-        if other not in (*keep.paths, rejected):
-            store.remove(other)
-    for stray in [*strays(path), *strays(old_rejected_path(path))]:
-        store.remove(stray)
-    store.remove_empty_folder(manifest_stem(path))
+        if other not in kept and store.exists(other):
+            yield other
+    yield from strays(path)
+    yield from strays(old_rejected_path(path))
 
 
 def rejected_of(path: str, footers: list[dict[str, Any]]) -> str:
@@ -134,8 +140,13 @@ def read_generation(paths: list[str]) -> Generation:
     """The generation that these files are."""
     read = [_told(path) for path in paths]
     name = read[-1][0].get("generation")
-    footers, rows = [footer for footer, _ in read], [rows for _, rows in read]
+    footers, rows = [read[0][0], *(_sharing(footer, read[0][0]) for footer, _ in read[1:])], [rows for _, rows in read]
     return Generation(name if isinstance(name, str) else "", paths, footers, rows)
+
+
+def _sharing(footer: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+    """A part's footer; what it says like the first part's (nearly all) is in memory once, however many parts."""
+    return {name: first[name] if first.get(name) == value else value for name, value in footer.items()}
 
 
 def _told(path: str) -> tuple[dict[str, Any], int]:

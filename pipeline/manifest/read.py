@@ -26,6 +26,7 @@ class Manifest:
         paths: The file, or the parts in order.
         footers: Each part's footer (empty where another program wrote the file).
         rows: How many there are.
+        generation: The files that it is.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,10 +39,10 @@ class Manifest:
             UserError: Nothing there, not Parquet, or parts are missing.
         """
         self.path = path if path.endswith(SUFFIX) else path.rstrip("/") + SUFFIX
-        self._generation = newest(self.path)
-        self.paths: list[str] = self._generation.paths
-        self.footers: list[dict[str, Any]] = self._generation.footers
-        self.rows: int = sum(self._generation.rows)
+        self.generation = newest(self.path)
+        self.paths: list[str] = self.generation.paths
+        self.footers: list[dict[str, Any]] = self.generation.footers
+        self.rows: int = sum(self.generation.rows)
 
     @property
     def footer(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ column for each background. What was rejected is hatched and says why.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from pipeline import store
 from pipeline.imaging.png import from_png
 from pipeline.records import Posed, Row, Subject, Variation
 from pipeline.report.canvas import CELL, GAP, LINE, Canvas
-from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
+from pipeline.runner.ledger import ROWS_DROPPED, DamagedFragment, Fragment, Ledger
+
+logger = logging.getLogger(__name__)
 
 _STEP = CELL + GAP
 _CAPTION = 3 * LINE
+NOT_KEPT = "picture not kept"
+"""In the cell of a picture that was accepted, and that neither manifest nor work folder has (any more)."""
 _FIXED = 2  # columns before the variations: subject, mask
 
 
@@ -66,9 +71,10 @@ class Sheet:
         for column, (data, label) in enumerate([(source.source_image, "source"), (source.control, "pose")]):
             _slot(canvas, column, GAP, source, data, [label, (source.source_id, source.pose_id)[column]])
         made = sum(row.ok for row in self.variations)
+        size = f"{source.source_width}x{source.source_height} px, " if source.source_width else ""
         facts = [
-            source.path,
-            f"source {source.source_id}, {source.source_width}x{source.source_height} px, split {source.split}",
+            *filter(None, [source.path]),
+            f"source {source.source_id}, {size}split {source.split}",
             f"{sum(row.ok for row in self.subjects)} of {len(self.subjects)} subjects, "
             f"{made} of {len(self.variations)} variations accepted",
             *filter(None, [source.source_license, source.source_attribution, source.source_uri]),
@@ -93,8 +99,13 @@ def write_contact_sheets(
     Returns:
         The files, in the order of the listing.
     """
+    return save_sheets(_sheets(ledger, fragments, limit), folder)
+
+
+def save_sheets(sheets: Iterable[Sheet], folder: str | Path) -> list[str]:
+    """Draws sheets as ``<source_id>.png`` in a folder, local or a URL; gives the files."""
     paths = []
-    for sheet in _sheets(ledger, fragments, limit):
+    for sheet in sheets:
         buffer = io.BytesIO()
         sheet.draw().image.save(buffer, "PNG")
         paths.append(store.join(str(folder), f"{sheet.source.source_id}.png"))
@@ -110,7 +121,10 @@ def _sheets(ledger: Ledger, fragments: Sequence[Fragment], limit: int | None) ->
         try:
             yield _sheet(ledger, of_stage, source)
         except DamagedFragment as damage:  # the next build makes it again; there is no sheet until then
-            ledger.discard(damage)
+            if damage.problem == ROWS_DROPPED:  # it still says what was done
+                logger.warning("no sheet of source %s: %s", source, damage)
+            else:
+                ledger.discard(damage)
 
 
 def _sheet(ledger: Ledger, of_stage: dict[str, dict[str, Fragment]], source: str) -> Sheet:
@@ -130,7 +144,7 @@ def _slot(canvas: Canvas, column: int, y: int, row: Row, data: bytes | None, cap
     if row.ok and data:
         canvas.picture(_x(column), y, from_png(data))
     else:
-        canvas.gap(_x(column), y, row.reason or row.error or str(row.status))
+        canvas.gap(_x(column), y, row.reason or row.error or (NOT_KEPT if row.ok else str(row.status)))
     canvas.text(_x(column), y + CELL + 2, caption[0], width=CELL, strong=True)
     canvas.text(_x(column), y + CELL + 2 + LINE, caption[1], width=CELL, lines=2)
 

@@ -58,7 +58,7 @@ class RunPictures:
             return self._ledger.read_source(fragment, source, kind, leaving_out)
         except DamagedFragment as damage:
             if not self._told:  # one line, be it one fragment or all, as after `spotdiff clean`
-                logger.warning("the report lacks pictures: %s", damage)
+                logger.warning("photos, figures and rejected pictures are lacking: %s", damage)
             self._told = True
             self._of_stage[stage] = {key: f for key, f in self._of_stage[stage].items() if f is not fragment}
             return []

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from pipeline import store
 from pipeline.arrow import open_parquet
+from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import REJECTED_SCHEMA
+from pipeline.manifest.schema import OPTIONAL, REJECTED_SCHEMA, SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,15 @@ SCORES = ("pose_score", "mask_score", "mask_area", "clip_t_subject", "clip_t_bac
 FACTORS = ("source_id", "subject_id", "background_id")
 LIGHT = (*FACTORS, "split", *SCORES, "attempt", "phash", "source_license")
 """Columns of the manifest that are kept in memory for all rows."""
+
+
+def need_columns(manifest: Manifest, what: str) -> None:
+    """Raises UserError where a manifest lacks columns that ``what`` is made from."""
+    here = manifest.columns
+    missing = [name for name in SCHEMA.names if name not in here and name not in OPTIONAL]
+    if missing:
+        verb = "need" if what.endswith("s") else "needs"
+        raise UserError(f"manifest {manifest.path}: lacks the columns {', '.join(missing)}; {what} {verb} them")
 
 
 def missed_table(manifest: Manifest) -> pa.Table:

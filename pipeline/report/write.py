@@ -14,15 +14,15 @@ import pyarrow as pa
 from pipeline.config import UserError
 from pipeline.manifest.places import name_of
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import OPTIONAL, SCHEMA
+from pipeline.manifest.schema import SCHEMA
 from pipeline.report import overview
-from pipeline.report.facts import facts_of, work_of
+from pipeline.report.facts import facts_of, usage_of, work_of
 from pipeline.report.pages import ASSETS, VENDORED, asset, page
 from pipeline.report.places import INDEX, MARK, mark_of
 from pipeline.report.run_pictures import RunPictures
 from pipeline.report.site_files import SiteFiles, finite
 from pipeline.report.source_page import SourcePage, page_name
-from pipeline.report.tables import FACTORS, LIGHT, for_browser, light_frame, missed_table
+from pipeline.report.tables import FACTORS, LIGHT, for_browser, light_frame, missed_table, need_columns
 from pipeline.report.twins import near_twins
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def write_report(manifest: Manifest, folder: str, run: RunPictures | None = None
     Raises:
         UserError: Columns are missing, or a picture cannot be read.
     """
-    missing = [name for name in SCHEMA.names if name not in manifest.columns and name not in OPTIONAL]
-    if missing:
-        raise UserError(f"manifest {manifest.path}: lacks the columns {', '.join(missing)}; a report needs them")
+    need_columns(manifest, "a report")
     files = SiteFiles(folder)
     site = _Site(manifest, files, run, originals)
     site.write_sources()
@@ -160,8 +158,9 @@ class _Site:
         facts = facts_of(manifest, {str(name): int(n) for name, n in licences.items() if n})
         seconds = self.run.seconds() if self.run else None
         work = work_of(footer, self.attempts, seconds) if self.attempts else []
+        used = usage_of(footer)
         names: Mapping[str, dict[str, Any]] = {
-            INDEX: {"numbers": finite(numbers), "facts": facts, "work": work},
+            INDEX: {"numbers": finite(numbers), "facts": facts, "work": work, "used": used},
             "sources.html": {"sources": self.sources},
             "browse.html": {},
             "compare.html": {},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from pipeline.runner.fragments import Fragments
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger, shared_ledger
 from pipeline.runner.plan import Part, Shard, shards
 from pipeline.runner.task import StageTask
+from pipeline.runner.usage import noting
 from pipeline.stages.base import Stage
 from pipeline.stages.recipe import recipe
 
@@ -65,11 +67,16 @@ class Build:
 
         A fragment that proves damaged when it is read is made again, and whatever hangs on it.
         """
-        return self.mending(lambda: self._run(engine))
+        with self._noting(engine):
+            return self.mending(lambda: self._run(engine))
 
     def run_part(self, part: Part, engine: Engine = in_turn) -> None:
         """Does one part's share of what is missing, beside other parts or alone; see :meth:`run`."""
-        self.mending(lambda: self._run_part(part, engine))
+        with self._noting(engine):
+            self.mending(lambda: self._run_part(part, engine))
+
+    def _noting(self, engine: Engine) -> AbstractContextManager[None]:
+        return noting(self.ledger.root, here=not getattr(engine, "elsewhere", False))
 
     def mending(self, work: Callable[[], T]) -> T:
         """Does work that reads fragments, and does it again without those that prove damaged.
@@ -89,7 +96,7 @@ class Build:
 
     def _run(self, engine: Engine) -> Fragments:
         store.remove_stray(self.ledger.root)
-        self._note_config()
+        self._begin()
         first, *rest = self.tasks
         opened = [chain[0] for chain in engine(self.shards, [first])]
         duplicates = self._duplicates(opened)
@@ -99,7 +106,7 @@ class Build:
         return Fragments(chains=whole, duplicates=duplicates)
 
     def _run_part(self, part: Part, engine: Engine) -> None:
-        self._note_config()
+        self._begin()
         first, *rest = self.tasks
         mine = part.of(self.shards)
         # The check looks at all sources, and parts do not wait for each other: what no other part has opened so far
@@ -109,7 +116,8 @@ class Build:
         opened = [chains[shard.name][0] for shard in self.shards]
         engine(part.of(self._behind(opened, self._duplicates(opened))), rest)
 
-    def _note_config(self) -> None:
+    def _begin(self) -> None:
+        self.ledger.look_anew()
         told = self.config.model_dump_json(indent=1, exclude={"retry"})
         store.write_bytes(store.join(self.ledger.root, CONFIG), told.encode())
 

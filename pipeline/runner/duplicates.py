@@ -45,23 +45,28 @@ def find_duplicates(rows: Iterable[Source], distance: int) -> Duplicates:
         distance: Of 64 bits; 0 = equal hashes.
     """
     ok = [(row.source_id, row.path, row.source_phash, _worth(row)) for row in rows if row.ok]
-    best: dict[str, tuple[tuple[bool, bool], str]] = {}
-    for source, path, _, worth in ok:
-        if source not in best or worth > best[source][0]:
-            best[source] = worth, path
+    best: dict[str, int] = {}
+    for place, (source, _, _, worth) in enumerate(ok):
+        if source not in best or worth > ok[best[source]][-1]:
+            best[source] = place
     hashes = NearHashes(distance)
-    why = {source: (Reason.DUPLICATE, path) for source, (_, path) in best.items()}
-    left_out: set[str] = set()
-    for source, path, code, _ in ok:
-        if path != best[source][1]:
-            left_out.add(path)
+    nearly: dict[str, str] = {}
+    left_out: list[int] = []
+    for place, (source, path, code, _) in enumerate(ok):
+        if place != best[source]:
+            left_out.append(place)
         elif (near := hashes.find(code)) is not None:
-            left_out.add(path)
-            why[source] = Reason.NEAR_DUPLICATE, near
+            left_out.append(place)
+            nearly[source] = near
         else:
             hashes.add(code, path)
-    return Duplicates({path: why[source] for source, path, _, _ in ok if path in left_out})
+    found: dict[str, tuple[Reason, str]] = {}
+    for source, path, _, _ in map(ok.__getitem__, left_out):
+        equal = Reason.DUPLICATE, ok[best[source]][1]
+        found[path] = (Reason.NEAR_DUPLICATE, nearly[source]) if source in nearly else equal
+    return Duplicates(found)
 
 
-def _worth(row: Source) -> tuple[bool, bool]:
-    return row.pose_entry is not None, row.source_license is not None
+def _worth(row: Source) -> int:
+    """With a pose is worth more than with rights."""
+    return 2 * (row.pose_entry is not None) + (row.source_license is not None)

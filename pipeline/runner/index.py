@@ -1,6 +1,7 @@
 """What the footers of a run's fragments say, in one file: a shortcut past opening thousands of them, never the truth.
 
-An entry counts only as long as its fragment's file is the one that it was made from, which the file's stamp tells. An
+An entry counts only as long as its fragment's file is the one that it was made from, which the file's stamp tells. Each
+stands in a line of its own that proves itself, so that neither writing nor reading holds more than one in memory. An
 index that is lost, old or damaged costs time alone.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipeline import store
@@ -17,26 +18,38 @@ from pipeline.config import UserError
 
 logger = logging.getLogger(__name__)
 NAME = "index.json"
+_PROOF = 16
+"""Hex digits of a line's sha256, in front of it."""
 
 
-def write(root: str, noted: Mapping[str, Any]) -> None:
+def write(root: str, noted: Iterable[tuple[str, str, Any]]) -> None:
     """Writes a run's index.
 
     Args:
         root: The run's folder.
-        noted: By the fragment's path below the root: the file's stamp and what its footer says.
+        noted: Of each fragment its path below the root, the file's stamp, and what its footer says.
     """
-    text = json.dumps(noted, separators=(",", ":")).encode()
-    store.write_bytes(store.join(root, NAME), hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    with store.atomic(store.join(root, NAME)) as file:
+        for entry in noted:
+            text = json.dumps(entry, separators=(",", ":")).encode()
+            file.write(_proof(text) + text + b"\n")
 
 
-def read(root: str) -> dict[str, Any]:
-    """The index as it was written; empty where there is none, or none that is whole."""
+def read(root: str) -> Iterator[tuple[str, str, Any]]:
+    """The entries as they were written; those that are damaged are passed over."""
+    path = store.join(root, NAME)
     try:
-        digest, _, text = store.read_bytes(store.join(root, NAME)).partition(b"\n")
+        with store.open_input(path) as file:
+            for line in file:
+                text = line[_PROOF:].rstrip(b"\n")
+                if line[:_PROOF] != _proof(text):
+                    logger.debug("%s is damaged, or of another version, and not used any further", path)
+                    return
+                name, stamp, said = json.loads(text)
+                yield name, stamp, said
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UserError):
-        return {}
-    if hashlib.sha256(text).hexdigest().encode() != digest:
-        logger.debug("the index of %s is damaged and not used", root)
-        return {}
-    return dict(json.loads(text))
+        return
+
+
+def _proof(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:_PROOF].encode()

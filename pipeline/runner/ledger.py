@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ _GROUP_ROWS = 20
 
 _DROPPED = "dropped"
 """In the note of a fragment whose rows were dropped."""
+ROWS_DROPPED = "its rows were dropped by `spotdiff clean`"
+""":attr:`DamagedFragment.problem` of such a fragment, for who wants its rows."""
 
 
 class DamagedFragment(Exception):
@@ -84,8 +87,27 @@ class Fragment:
     def of(cls, path: str, said: Mapping[str, Any]) -> Fragment:
         """The other way round."""
         values = {name: said[name] for name in _SAID}
-        overview = tuple(map(tuple, values.pop("overview")))
-        return cls(path=path, **{**values, "sources": tuple(values["sources"])}, overview=overview)
+        values |= {name: sys.intern(values[name]) for name in ("stage", "shard", "settings")}
+        values |= {name: _shared(values[name].items()) for name in ("counts", "reasons")}
+        values["sources"] = _about(values["sources"], ids_known=not values["overview"])
+        same = {source: source for source in values["sources"]}
+        rows = (tuple([same.get(one, one) for one in row]) for row in values["overview"])
+        return cls(path=path, **{**values, "overview": tuple(rows)})
+
+
+def _about(sources: Iterable[str], *, ids_known: bool) -> tuple[str, ...]:
+    """What a fragment is about; ids are those of the stages before and behind, paths are the first stage's alone."""
+    return tuple(map(sys.intern, sources)) if ids_known else tuple(sources)
+
+
+def _shared(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Counts that are not to be changed, equal ones as one object: a run keeps those of each of its fragments."""
+    return _counts(tuple(counts))
+
+
+@functools.lru_cache(maxsize=1024)
+def _counts(counts: tuple[tuple[str, int], ...]) -> dict[str, int]:
+    return dict(counts)
 
 
 _SAID = tuple(field.name for field in fields(Fragment) if field.name != "path")
@@ -138,33 +160,35 @@ class Ledger:
         Args:
             fragments: The run's current ones.
         """
-        current = {fragment.path: fragment for fragment in fragments}
-        noted = {}
+        index.write(self.root, self._noted({fragment.path: fragment for fragment in fragments}))
+
+    def _noted(self, current: Mapping[str, Fragment]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         for stage in dict.fromkeys(fragment.stage for fragment in current.values()):
             for path, stamp in store.stamps(f"{self.root}/{stage}", ".parquet").items():
                 if fragment := current.get(path) or self._known(path, stamp):
-                    noted[path[len(self.root) + 1 :]] = [stamp, fragment.said()]
-        index.write(self.root, noted)
+                    yield path[len(self.root) + 1 :], stamp, fragment.said()
 
     def earlier(self, stage: str, settings: str, sources: Iterable[str]) -> list[Fragment]:
         """Fragments made with the same settings that hold rows of any of these sources, whatever their shard.
 
         Finding them after the listing or the shard size has changed means reading all of the stage's footers: done
-        once per process, and only when something is missing.
+        once until :meth:`look_anew`, and only when something is missing. What is written after that is not among them:
+        a run asks for no row twice, and to keep each would cost memory.
         """
         with self._lock:
             known = self._earlier.get(stage)
         if known is None:
             fragments = self.fragments(stage)
             with self._lock:
-                if stage not in self._earlier:
-                    self._earlier[stage] = defaultdict(list)
-                    for fragment in fragments:
-                        self._remember(fragment)
+                known = self._earlier.setdefault(stage, _by_source(fragments))
         with self._lock:
-            known = self._earlier[stage]
             found = {f.path: f for source in sources for f in known.get((settings, source), ())}
         return [found[path] for path in sorted(found)]
+
+    def look_anew(self) -> None:
+        """Forgets which fragments :meth:`earlier` has found; a run begins with it."""
+        with self._lock:
+            self._earlier.clear()
 
     def write(
         self, rows: Sequence[Row], kind: type[Row], *, stage: str, shard: str, key: str, settings: str
@@ -178,18 +202,15 @@ class Ledger:
             key=key,
             settings=settings,
             digest=ids.rows_digest(rows),
-            counts=dict(Counter(str(row.status) for row in rows)),
-            reasons=dict(Counter(str(row.reason) for row in rows if row.reason)),
-            sources=tuple(source for source, _ in places),
+            counts=_shared(Counter(str(row.status) for row in rows).items()),
+            reasons=_shared(Counter(str(row.reason) for row in rows if row.reason).items()),
+            sources=_about((source for source, _ in places), ids_known=not kind.OVERVIEW),
             overview=tuple(tuple(getattr(row, name) for name in kind.OVERVIEW) for row in rows if kind.OVERVIEW),
         )
         schema = stored_schema(rows, kind)
         said = {**fragment.said(), "groups": [group for _, group in places]}
         with store.atomic(fragment.path) as file:
             write_sealed(file, schema, (to_table(group, kind, schema) for group in groups), said, [REST])
-        with self._lock:
-            if stage in self._earlier:
-                self._remember(fragment)
         return fragment
 
     def overview(self, fragment: Fragment, kind: type[AnyRow]) -> list[AnyRow]:
@@ -249,9 +270,9 @@ class Ledger:
     def _read_index(self) -> None:
         with self._lock:
             if not self._index_read:
-                for name, (stamp, said) in index.read(self.root).items():
+                for name, stamp, said in index.read(self.root):
                     path = f"{self.root}/{name}"
-                    with suppress(KeyError, TypeError):  # another version wrote it
+                    with suppress(KeyError, TypeError, AttributeError):  # another version wrote it
                         self._seen.setdefault(path, (stamp, Fragment.of(path, said)))
                 self._index_read = True
 
@@ -283,16 +304,20 @@ class Ledger:
             with file:
                 yield file
 
-    def _remember(self, fragment: Fragment) -> None:
+
+def _by_source(fragments: Iterable[Fragment]) -> dict[tuple[str, str], list[Fragment]]:
+    """Fragments by their settings and each of their sources."""
+    found: dict[tuple[str, str], list[Fragment]] = defaultdict(list)
+    for fragment in fragments:
         for source in fragment.sources:
-            known: list[Any] = self._earlier[fragment.stage][fragment.settings, source]
-            known[:] = [*(f for f in known if f.path != fragment.path), fragment]
+            found[fragment.settings, source].append(fragment)
+    return found
 
 
 def _with_rows(file: IO[bytes]) -> Sealed:
     sealed = open_sealed(file)
     if _DROPPED in sealed.said:
-        raise Damaged("its rows were dropped by `spotdiff clean`")
+        raise Damaged(ROWS_DROPPED)
     return sealed
 
 

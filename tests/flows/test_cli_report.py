@@ -12,11 +12,12 @@ from toy_flow import open_toy
 from toy_stages import write_pictures
 
 from flows.build_dataset import run_here
-from flows.cli import summary
+from flows.cli import report, sheets, summary
 from flows.cli.report import make_report
 from flows.handover import Handover
 from flows.outcome_artifacts import outcome_table
 from flows.report import write_build_report
+from pipeline.manifest.clean import clean
 from pipeline.manifest.finish import build_manifest, finish
 from pipeline.manifest.read import Manifest
 from pipeline.report.places import INDEX, is_current, report_folder
@@ -49,6 +50,39 @@ def test_a_folder_with_other_things_is_refused(build: Build, tmp_path: Path) -> 
     make_report(str(tmp_path / "m.parquet"), "work", str(tmp_path / "new"), False)
     make_report(str(tmp_path / "m.parquet"), "work", str(tmp_path / "new"), False)
     assert (tmp_path / "new" / INDEX).exists()
+
+
+def test_contact_sheets_come_before_the_manifest_with_it_and_after_clean(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in (sheets, report):
+        monkeypatch.setattr(module, "open_build", lambda config: build)
+    manifest, work = build.config.manifest, build.config.work
+    aside = tmp_path / "aside.parquet"
+
+    def drawn(name: str) -> dict[str, bytes]:
+        sheets.draw_sheets(manifest, work, tmp_path / name)
+        assert capsys.readouterr().out == f"3 contact sheets in {tmp_path / name}\n"
+        return {path.name: path.read_bytes() for path in (tmp_path / name).glob("*.png")}
+
+    with_it = drawn("with")
+    Path(manifest).rename(aside)
+    assert drawn("before") == with_it
+    aside.rename(manifest)
+    clean(build)
+    after = drawn("after")
+    assert after.keys() == with_it.keys()
+    assert all(after[name] != with_it[name] for name in after), "photos and figures are gone"
+    assert build.complete(build.scan()), "what was done is still on record"
+
+
+def test_contact_sheets_need_no_work_folder(build: Build, tmp_path: Path) -> None:
+    done = run_command("spotdiff", "contact-sheet", "m.parquet", "--work", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "3 contact sheets in __contact__/m\n"), done.stderr
+    assert "contact sheets go without photos, figures and rejected pictures" in done.stderr
+    done = run_command("spotdiff", "contact-sheet", "other.parquet", "--work", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no build of other.parquet was started with --work nowhere" in done.stderr
 
 
 def test_a_build_s_report_is_written_once(build: Build) -> None:

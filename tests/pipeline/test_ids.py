@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,11 @@ def test_row_digest_survives_parquet(keypoints: list[list[float]], score: float,
                   frame=[1, 0.1, score], pose_score=score, subject_image=image, subject_seed=2**62)  # fmt: skip
     (back,) = from_table(to_table([row], Subject), Subject)
     assert ids.row_digest(back) == ids.row_digest(row)
+
+
+@pytest.mark.parametrize("items", [[], [{"ok": 1, "a": "ü"}], [["x", None], 1.5, "\udcff"]])
+def test_a_digest_of_many_is_that_of_their_list(items: list[Any]) -> None:
+    assert ids.digest_of_many(iter(items), ["more"]) == ids.digest([items, ["more"]])
 
 
 def test_row_digest_sees_content_only() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipeline import store
 from pipeline.config import UserError
 from spotdiff_model.config import TrainConfig
 from spotdiff_model.model import SpotDiffEncoder
@@ -27,7 +28,7 @@ def folder(rendered: Path, weights: Path, tmp_path_factory: pytest.TempPathFacto
     return tmp_path_factory.mktemp("training")
 
 
-def _config(rendered: Path, output_dir: Path, **changes: Any) -> TrainConfig:
+def _config(rendered: Path | str, output_dir: Path, **changes: Any) -> TrainConfig:
     few = {"max_train_steps": 4, "train_batch_size": 8, "noise_batch_size": 2, "checkpointing_steps": 2, "width": 16}
     quiet = {"report_to": "none", "num_validation_images": 0, "lora_rank": 2, "lr_warmup_steps": 1}
     return TrainConfig(manifest=str(rendered), output_dir=str(output_dir), **{**few, **quiet, **changes})
@@ -70,6 +71,22 @@ def test_a_resumed_training_ends_with_the_same_weights(trained: Path, rendered: 
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
     assert _history(part) == _history(trained)
+
+
+def test_a_training_from_an_object_store_ends_with_the_same_weights(
+    trained: Path, rendered: Path, folder: Path, s3: str
+) -> None:
+    """Manifest and feature cache there; no copy of the features stays on this machine."""
+    manifest, cache = f"{s3}/v1.parquet", f"{s3}/cache"
+    store.write_bytes(manifest, rendered.read_bytes())
+    there = train(_config(manifest, folder / "s3" / "out", cache_dir=cache))
+    assert [path.name for path in (folder / "s3").iterdir()] == ["out"]
+    fs, place = store.filesystem(cache)
+    assert fs.find(place)
+    whole, remote = _weights(trained), _weights(there)
+    assert whole.keys() == remote.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, remote[name]), name
 
 
 def test_a_checkpoint_of_another_training_is_refused(trained: Path, rendered: Path) -> None:

@@ -10,9 +10,12 @@ from PIL import Image
 from toy_stages import Built, build, recipe, write_pictures
 
 from pipeline.imaging.png import from_png
+from pipeline.manifest.read import Manifest
 from pipeline.records import Posed, Reason, Subject, Variation
 from pipeline.report.canvas import CELL, GAP, LINE, Canvas
-from pipeline.report.contact_sheet import write_contact_sheets
+from pipeline.report.contact_sheet import save_sheets, write_contact_sheets
+from pipeline.report.manifest_sheets import manifest_sheets
+from pipeline.report.run_pictures import RunPictures
 from pipeline.runner.ledger import Ledger
 
 SUBJECTS, BACKGROUNDS = 4, 6
@@ -80,6 +83,35 @@ def test_all_cells_of_all_sheets(built: Built, ledger: Ledger, tmp_path: Path) -
                     assert (cell == _enlarged(data)).all(), (path, number, column)
                     pictures += 1
     assert pictures > 40
+    assert gaps > 20
+
+
+def test_sheets_of_a_manifest_are_those_of_its_fragments(built: Built, ledger: Ledger, work: Path, tmp_path: Path) -> None:
+    """Pixel by pixel, gaps with their reasons too; without the work folder the manifest's own pictures remain."""
+    of_fragments = write_contact_sheets(ledger, built.fragments, tmp_path / "fragments")
+    manifest = Manifest(str(work / "v1.parquet"))
+    whole = save_sheets(manifest_sheets(manifest, RunPictures(ledger, built.fragments)), tmp_path / "whole")
+    alone = save_sheets(manifest_sheets(manifest), tmp_path / "alone")
+    assert sorted(Path(path).name for path in of_fragments) == sorted(Path(path).name for path in whole)
+    pictures = gaps = 0
+    for path in of_fragments:
+        due, name = np.asarray(Image.open(path)), Path(path).name
+        assert (due == np.asarray(Image.open(tmp_path / "whole" / name))).all()
+        bare = Image.open(tmp_path / "alone" / name)
+        assert _is_gap(_cell(bare, 0, None)), "a manifest has no photos"
+        assert (_cell(bare, 1, None) == _cell(Image.open(path), 1, None)).all()
+        for row in range(SUBJECTS):
+            assert _is_gap(_cell(bare, 0, row)), "nor figures"
+            for column in range(2, 2 + BACKGROUNDS):
+                cell = _cell(Image.open(path), column, row)
+                if not _is_gap(cell):
+                    assert (_cell(bare, column, row) == cell).all()
+                    pictures += 1
+                else:
+                    gaps += 1
+                    assert _is_gap(_cell(bare, column, row))
+    assert len(alone) == len(of_fragments)
+    assert pictures > 20
     assert gaps > 20
 
 

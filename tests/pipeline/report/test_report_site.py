@@ -236,7 +236,7 @@ def test_fragments_without_rows_cost_their_pictures_alone(tmp_path: Path, caplog
             ledger.drop_rows(fragment, {"poses": Posed, "subjects": Subject}[fragment.stage])
     write_report(Manifest(str(tmp_path / "m.parquet")), str(tmp_path / "site"), RunPictures(ledger, made.fragments))
     assert all(source["photo"] is None for source in data_of(tmp_path / "site", "site")["sources"])
-    assert caplog.text.count("the report lacks pictures") == 1
+    assert caplog.text.count("photos, figures and rejected pictures are lacking") == 1
     assert all(Path(fragment.path).exists() for fragment in made.fragments)
 
 

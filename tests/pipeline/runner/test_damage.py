@@ -227,7 +227,8 @@ def test_what_is_no_regular_file_never_hangs(folder: Path, what: str, kind: str)
 def test_the_index_of_another_version_is_passed_over(folder: Path) -> None:
     good = build_manifest(opened(folder))
     root = next((folder / "work").iterdir())
-    index.write(str(root), {name: [stamp, {"path": "x"}] for name, (stamp, _) in index.read(str(root)).items()})
+    index.write(str(root), [(name, stamp, {"path": "x"}) for name, stamp, _ in index.read(str(root))])
+    assert list(index.read(str(root)))
     stages = recipe()
     assert build_manifest(opened(folder, stages)) == good
     assert calls(stages) == 0

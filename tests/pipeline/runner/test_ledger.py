@@ -112,6 +112,7 @@ def test_earlier_fragments_are_found_by_source_and_settings(tmp_path: Path) -> N
     assert ledger.earlier("sources", "s", ["3.png"]) == [two]
     assert ledger.earlier("sources", "t", ["3.png"]) == []
     later = ledger.write(rows[2:], Source, stage="sources", shard="7", key="c" * 16, settings="s")
+    ledger.look_anew()
     assert ledger.earlier("sources", "s", ["3.png"]) == [two, later]
 
 
