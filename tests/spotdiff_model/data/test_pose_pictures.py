@@ -109,17 +109,10 @@ def test_the_pose_expert_learns_from_them_and_nothing_else_does(
         manifest=str(rendered), output_dir=str(tmp_path / "out"), pose_pictures=str(world), pose_batch_size=3, **few
     )
     prepared = prepare(config, lambda *_: None)
-    assert (
-        prepared.poses is not None
-        and prepared.poses.tokens.folder == clip_cache(config, prepared.encoder.config).folder
-    )
-    template = "{subject}, {background}"
-    objective = Objective(
-        config, prepared.features, prepared.diffusion, prepared.diffusion.unet, 8, template, prepared.poses
-    )
-    encoder: SpotDiffEncoder = prepared.encoder
+    encoder, diffusion, poses = prepared.encoder, prepared.diffusion, prepared.poses
+    assert poses is not None and poses.tokens.folder == clip_cache(config, encoder.config).folder
+    objective = Objective(config, prepared.features, diffusion, diffusion.unet, 8, "{subject}, {background}", poses)
     places, none = np.arange(4), np.zeros(4, int)
-
     parts, output = objective.parts(encoder, Batch(places, places, none, none), DeviceStep(0))
     assert len(output.subject) == 8
     parts["more_keypoints"].backward()
