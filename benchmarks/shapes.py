@@ -109,7 +109,7 @@ def _save_pth(weights: dict[str, Any], path: Path) -> None:
 
 def _rest(folder: Path, kind: str) -> None:
     """What a pipeline's folder holds besides networks."""
-    from diffusers import PNDMScheduler
+    from diffusers import PNDMScheduler, __version__
 
     PNDMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, skip_prk_steps=True, steps_offset=1
@@ -117,6 +117,7 @@ def _rest(folder: Path, kind: str) -> None:
     _tokenizer(folder / "tokenizer")
     index = {
         "_class_name": kind,
+        "_diffusers_version": __version__,
         "scheduler": ["diffusers", "PNDMScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],

@@ -281,6 +281,9 @@ class BuildConfig(Settings):
     allow_cpu: Annotated[bool, Field(description="Run a profile made for GPUs on the CPU, however long it takes.")] = (
         False
     )
+    price: Annotated[
+        float | None, Field(ge=0, description="Of a machine's hour, in any currency: the manifest then says the cost.")
+    ] = None
 
     @property
     def run(self) -> str:

@@ -97,7 +97,7 @@ class Runtime(Settings):
     Attributes:
         device: ``gpu``: a build on a CPU is refused unless it is told ``--allow-cpu``.
         resident: ``all``: every network stays on the device; ``one``: the two diffusion pipelines take turns there, and
-            the other one waits in main memory.
+            the other one waits in main memory. The judges stay: they work beside whichever denoises.
         vae_slicing: Decodes one picture at a time: less memory, hardly slower.
         compile: ``torch.compile`` for the UNets; the last batch is then padded, so that all have one shape.
     """

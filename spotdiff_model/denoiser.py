@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.config import Profile
@@ -66,6 +66,10 @@ class Denoiser:
             text_encoder_2=(*diffusion.text.encoders, None)[1],
             tokenizer_2=(*diffusion.text.tokenizers, None)[1],
         )
+
+    def components(self) -> dict[str, Any]:
+        """The parts by the names that diffusers' pipelines have for them."""
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.name != "sampling"}
 
     def __call__(
         self, *, pose: Sequence[Image.Image] = (), guidance_scale: float | None = None, **arguments: Any

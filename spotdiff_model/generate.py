@@ -1,4 +1,4 @@
-"""``python -m spotdiff_model.generate --model DIR --image FILE --prompt "S*, on a beach"``: pictures of a subject."""
+"""``python -m spotdiff_model.generate --image FILE --prompt "S*, on a beach"``: pictures of a subject."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.config import UserError, checked
 from spotdiff_model.command import run, with_options
+from spotdiff_model.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +25,9 @@ class GenerateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(description="Output folder of a training, or an encoder's repo on the hub.")
+    model: str = Field(
+        DEFAULT, description="Output folder of a training, an encoder's repo on the hub, or one of the package."
+    )
     image: str = Field(description="A picture of the subject.")
     prompt: str = Field("S*", description="With S* where the subject is meant; appended where it is missing.")
     pose: str | None = Field(

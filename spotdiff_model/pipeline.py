@@ -24,13 +24,12 @@ from transformers import (
 )
 
 from pipeline.config import UserError
-from pipeline.models.device import dtype_of
-from pipeline.models.diffusion import make_scheduler
 from pipeline.models.resolve import Model
-from spotdiff_model.denoiser import assembled
+from spotdiff_model.denoiser import Denoiser, assembled
 from spotdiff_model.hub import Diffusion, VisionEncoder, load_diffusion, vision_encoder
 from spotdiff_model.model import SpotDiffEncoder
 from spotdiff_model.placeholder import tokenize, with_placeholder
+from spotdiff_model.shipped import is_shipped, model_folder
 from spotdiff_model.text import Conditions, TextEncoders
 
 # how diffusers saves and loads a part that is neither its own nor transformers'
@@ -78,16 +77,35 @@ class SpotDiffPipeline(DiffusionPipeline):
         )
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """As diffusers has it; besides, ``package:tiny`` is the pipeline around the encoder that ships.
+
+        Args:
+            pretrained_model_name_or_path: A saved pipeline's folder or repo, or ``package:NAME``.
+            options: diffusers'; of a shipped encoder only ``dtype`` (``torch_dtype``) means anything.
+
+        Raises:
+            UserError: No such encoder ships with this installation.
+        """
+        if not is_shipped(pretrained_model_name_or_path):
+            loaded: Self = super().from_pretrained(pretrained_model_name_or_path, **options)
+            return loaded
+        pipe = cls.from_encoder(pretrained_model_name_or_path)
+        dtype = options.get("dtype") or options.get("torch_dtype")
+        return pipe.to(dtype) if dtype is not None else pipe
+
+    @classmethod
     def from_encoder(cls, folder: str | Path, models_root: str | None = None) -> Self:
         """The pipeline around a trained encoder: the base models that its config names, its LoRA put into the UNet.
 
         Args:
-            folder: Output folder of a training, or an encoder's repo on the hub.
+            folder: Output folder of a training, an encoder's repo on the hub, or ``package:NAME``.
             models_root: Folder in hub layout that stands in for the hub.
 
         Raises:
             UserError: The encoder or a base model is not to be had.
         """
+        folder = model_folder(folder)
         encoder = SpotDiffEncoder.from_pretrained(folder)
         models = encoder.config.models
         vae = Model(models.vae, models_root) if models.vae else None
@@ -104,27 +122,8 @@ class SpotDiffPipeline(DiffusionPipeline):
         """The pipeline around an encoder and a loaded Stable Diffusion."""
         config = encoder.config
         clip = vision_encoder(config, models_root)
-        control = None
-        if config.models.controlnet is not None:
-            model = Model(config.models.controlnet, models_root)
-            control = ControlNetModel.from_pretrained(
-                model.network_dir(), dtype=dtype_of(model.ref), variant=model.ref.variant
-            )
-            control = control.to(diffusion.unet.device).eval().requires_grad_(False)
-        scheduler = make_scheduler(config.sampling.scheduler, diffusion.scheduler.config)
-        pipe = cls(
-            vae=diffusion.vae,
-            text_encoder=diffusion.text.encoders[0],
-            tokenizer=diffusion.text.tokenizers[0],
-            unet=diffusion.unet,
-            scheduler=scheduler,
-            image_encoder=clip.network,
-            feature_extractor=clip.processor,
-            encoder=encoder,
-            controlnet=control,
-            text_encoder_2=(*diffusion.text.encoders, None)[1],
-            tokenizer_2=(*diffusion.text.tokenizers, None)[1],
-        )
+        base = Denoiser.around(diffusion, config.models, config.sampling, models_root)
+        pipe = cls(**base.components(), image_encoder=clip.network, feature_extractor=clip.processor, encoder=encoder)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 

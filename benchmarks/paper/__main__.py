@@ -1,4 +1,4 @@
-"""``python -m benchmarks.paper --manifest FILE``: table 1, table 2, figures 1 and 5 to 8, the efficiency sweep."""
+"""``python -m benchmarks.paper --manifest FILE``: tables 1 and 2, figures 1 and 5 to 8, efficiency, strengths."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.config import checked
+from pipeline.config import UserError, checked
 from spotdiff_model.command import run, with_options
+
+_PARTS = ("table1", "table2", "efficiency", "scale")
 
 
 class PaperConfig(BaseModel):
@@ -21,8 +23,11 @@ class PaperConfig(BaseModel):
     output_dir: str = Field("work/paper", description="Gets trainings, evaluations, tables and figures; resumes there.")
     models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
     small: bool = Field(False, description="Toy size: shows that all parts run, proves nothing.")
+    pose_pictures: str | None = Field(
+        None, description="As in training: further pictures with keypoints, for the pose expert of ours."
+    )
     methods: str | None = Field(None, description="Only these rows of table 1, by commas.")
-    tables: str = Field("table1,table2,efficiency", description="Which parts, by commas.")
+    tables: str = Field(",".join(_PARTS), description="Which parts, by commas.")
 
 
 def main(**options: Any) -> None:
@@ -39,25 +44,33 @@ def main(**options: Any) -> None:
     from benchmarks.paper.work import Paper, data_of
     from pipeline import store
 
+    parts: dict[str, list[Any]] = {name: [] for name in config.tables.split(",")}
+    unknown = sorted(parts.keys() - set(_PARTS))
+    if unknown:
+        raise UserError(f"--tables {unknown[0]!r}: is none of {', '.join(_PARTS)}")
     effort = SMALL if config.small else FULL
     if config.methods:
         effort = replace(effort, methods=tuple(config.methods.split(",")))
     folder = Path(config.output_dir)
-    paper = Paper(config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True))
+    paper = Paper(
+        config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True),
+        config.pose_pictures,
+    )  # fmt: skip
     paper.ask()
-    parts: dict[str, list[Any]] = {name: [] for name in config.tables.split(",")}
     for each in runs(effort):
         if each.group in parts:
             found = paper.done(each, first=not parts[each.group] and each.group == "table1")
             if found is not None:
                 parts[each.group].append((each, found))
     head = f"On {data_of(config.manifest)}, {effort.steps} steps, seeds {list(range(effort.seeds))}."
+    if config.pose_pictures:
+        head += f" The pose expert of ours also learns from `{config.pose_pictures}`."
     for name, results in parts.items():
-        if name != "efficiency" and results:
+        if name in ("table1", "table2") and results:
             text = f"{head}\n\n{table(results, reads=name == 'table1')}\n"
             store.write_bytes(str(folder / f"{name}.md"), text.encode())
             typer.echo(f"{name}\n\n{text}")
-    figures = draw_all(parts.get("table1", []), parts.get("efficiency", []), folder)
+    figures = draw_all(*(parts.get(name, []) for name in ("table1", "efficiency", "scale")), folder)
     typer.echo(f"figures: {', '.join(path.name for path in figures)} in {folder}")
 
 

@@ -1,4 +1,4 @@
-"""Figures as PNG: interference (1), recontextualisation (5), subject editing (6-8), efficiency."""
+"""Figures as PNG: interference (1), recontextualisation (5), subject editing (6-8), efficiency, strength."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.paper.plan import Run
-from benchmarks.paper.tables import Results, curve
+from benchmarks.paper.tables import Results, curve, scale_curve
 from pipeline import store
 from spotdiff_model.evaluation.evaluation import PICTURES
-from spotdiff_model.evaluation.metrics import BACKGROUND, KEPT, POSE, SSR, generation_key
+from spotdiff_model.evaluation.metrics import (
+    BACKGROUND,
+    COPY_BACKGROUND,
+    COPY_POSE,
+    KEPT,
+    LOOK_ALIKES,
+    POSE,
+    SSR,
+    generation_key,
+)
 from spotdiff_model.evaluation.report.plots import curves, grouped_bars, picture_grid
 
 _COLUMNS = 6
@@ -21,7 +30,7 @@ _EDITED = (6, 7, 8)
 """Numbers of the figures that show subject editing, a subject each."""
 
 
-def draw_all(results: Results, efficiency: Results, folder: Path) -> list[Path]:
+def draw_all(results: Results, efficiency: Results, scales: Results, folder: Path) -> list[Path]:
     """Writes every figure for which there is something to show; returns their paths."""
     drawn: dict[str, bytes | None] = {"figure1": _interference(results)}
     lines = _requests(folder)
@@ -41,6 +50,15 @@ def draw_all(results: Results, efficiency: Results, folder: Path) -> list[Path]:
                 f"{method}, {factor.removesuffix('_id')}s cut": values for (method, factor), values in points.items()
             }
             drawn[name] = curves(named, "training pictures", metric.column)
+    for metric, name in (
+        (KEPT, "scale-kept"),
+        (LOOK_ALIKES, "scale-look-alikes"),
+        (COPY_BACKGROUND, "scale-copy-background"),
+        (COPY_POSE, "scale-copy-pose"),
+    ):
+        strengths = scale_curve(scales, metric)
+        if strengths:
+            drawn[name] = curves(strengths, "strength of the subject", metric.column)
     paths = []
     for name, png in drawn.items():
         if png:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spotdiff_model.evaluation.ablations import ABLATIONS
@@ -23,6 +23,7 @@ class Effort:
         seeds: Trainings of each method.
         subjects, backgrounds, poses, edits: What pictures are asked for.
         sizes: Training pictures in the efficiency sweep.
+        scales: Strengths of the subject at which trained baselines are judged.
         rates: Whether a learning rate is searched for each baseline.
         methods: Rows of table 1; empty: all.
     """
@@ -36,13 +37,15 @@ class Effort:
     poses: int = 4
     edits: int = 3
     sizes: tuple[int, ...] = (1000, 3000, 10000, 30000)
+    scales: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5)
     rates: bool = True
     methods: tuple[str, ...] = ()
 
 
 FULL = Effort()
 SMALL = Effort(
-    steps=20, fit_steps=5, batch=8, seeds=1, subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100), rates=False,
+    steps=20, fit_steps=5, batch=8, seeds=1, subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100),
+    scales=(0.5, 1.0), rates=False,
     methods=("ours", "ours-no-text", "nearid-experts", "nearid", "ip-adapter", "elite", "textual-inversion"),
 )  # fmt: skip
 
@@ -52,6 +55,8 @@ _LEARNING = (
 )  # fmt: skip
 EFFICIENT = ("ours", "nearid", "ip-adapter", "elite")
 """Methods of the efficiency sweep."""
+SCALED = ("ip-adapter", "ip-adapter-plus", "elite", "moma", "disenvisioner")
+"""Methods with a strength to choose: IP-Adapter's scale, ELITE's llambda, MoMA's strength, DisEnvisioner's scale."""
 FACTORS = ("subject_id", "source_id", "background_id")
 """Varied one at a time: subjects, poses, backgrounds."""
 
@@ -61,12 +66,13 @@ class Run:
     """One training and its evaluation.
 
     Attributes:
-        group: ``table1``, ``table2`` or ``efficiency``.
+        group: ``table1``, ``table2``, ``efficiency`` or ``scale``.
         name: Its row.
         method: As ``--method``.
         seed: Of the training.
         changes: Options of the training beside those of the effort.
         factor, size: Of the efficiency sweep: which factor was cut, to about so many pictures; None: nothing.
+        scale: Strength at which a training of table 1 is judged once more; None: as it was trained.
     """
 
     group: str
@@ -76,12 +82,20 @@ class Run:
     changes: dict[str, Any] = field(default_factory=dict)
     factor: str | None = None
     size: int | None = None
+    scale: float | None = None
 
     @property
     def folder(self) -> str:
         """Where it lies below the output folder."""
+        if self.scale is not None:
+            return f"{self.group}/{self.name}/{self.scale:g}"
         cut = f"{self.factor}-{self.size}/" if self.factor else ""
         return f"{self.group}/{cut}{self.name}/seed-{self.seed}"
+
+    @property
+    def trained(self) -> str:
+        """Where its training lies."""
+        return f"table1/{self.name}/seed-{self.seed}" if self.scale is not None else self.folder
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -104,6 +118,10 @@ def runs(effort: Effort) -> Iterator[Run]:
         for size in effort.sizes:
             for method in EFFICIENT:
                 yield Run("efficiency", method, method, 0, factor=factor, size=size)
+    for run in _table1(effort, 0):
+        if run.method in SCALED and run.changes == {"reference": PAIRED, "unet": "frozen"}:
+            for scale in effort.scales:
+                yield replace(run, group="scale", scale=scale)
 
 
 def _table1(effort: Effort, seed: int) -> Iterator[Run]:

@@ -50,6 +50,16 @@ def curve(results: Results, metric: Metric) -> dict[tuple[str, str], list[tuple[
     return {key: sorted(points) for key, points in found.items()}
 
 
+def scale_curve(results: Results, metric: Metric) -> dict[str, list[tuple[float, float]]]:
+    """(strength of the subject, value) by method."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for run, metrics in results:
+        value = _own(metrics).get(metric.key, {}).get("mean")
+        if run.scale is not None and value is not None:
+            found.setdefault(run.method, []).append((run.scale, float(value)))
+    return {method: sorted(points) for method, points in found.items()}
+
+
 def _own(found: Mapping[str, Any]) -> Mapping[str, Any]:
     own: Mapping[str, Any] = found["methods"][found["evaluated"]]["metrics"]
     return own

@@ -27,6 +27,7 @@ class Paper:
     Attributes:
         manifest: The dataset.
         folder: Of all trainings, tables and figures.
+        pose_pictures: Further pictures for the pose expert of ours.
     """
 
     manifest: str
@@ -34,6 +35,7 @@ class Paper:
     effort: Effort
     models_root: str | None
     say: Say
+    pose_pictures: str | None = None
 
     @property
     def requests(self) -> Path:
@@ -69,8 +71,8 @@ class Paper:
         manifest = self._cut(run)
         if manifest is None:
             return None
-        self.say(f"{run.folder}: training")
-        self._train(run, folder, manifest)
+        self.say(f"{run.trained}: training")
+        self._train(run, self.folder / run.trained, manifest)
         self.say(f"{run.folder}: evaluation")
         self._evaluate(folder, run, first)
         return self.done(run, first)
@@ -87,7 +89,8 @@ class Paper:
 
             quiet = {"report_to": "none", "num_validation_images": 0, "cache_dir": str(self.folder / "cache")}
             sizes = {"max_train_steps": effort.steps, "train_batch_size": effort.batch}
-            settings = {**quiet, **sizes, **OURS[run.method], **shared}
+            more = {"pose_pictures": self.pose_pictures}
+            settings = {**quiet, **sizes, **more, **OURS[run.method], **shared}
             train(train_config(**settings, resume_from_checkpoint="latest"))
             return
         from spotdiff_model.baselines.per_subject import PerSubject
@@ -121,11 +124,12 @@ class Paper:
         from spotdiff_model.evaluation.report.report import write_report
         from spotdiff_model.evaluation.settings import evaluate_config
 
-        pictures = run.group == "table1"
+        pictures = run.group in ("table1", "scale")
         config = evaluate_config(
-            model=str(folder), manifest=self.manifest, models_root=self.models_root, seeds=1, mlp=first,
+            model=str(self.folder / run.trained), output_dir=str(folder / "evaluation"), scale=run.scale,
+            manifest=self.manifest, models_root=self.models_root, seeds=1, mlp=first,
             requests=str(self.requests) if pictures else None, generation=pictures, bounds=first,
-            save_pictures=pictures and run.seed == 0,
+            save_pictures=run.group == "table1" and run.seed == 0,
         )  # fmt: skip
         write_report(evaluate(config, self.say), config.folder)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
@@ -72,6 +72,8 @@ class RayEngine:
         workers: Shards under way; None: by what there is room for, also while machines come and go.
         cancel: Set to end the work.
     """
+
+    elsewhere: ClassVar[bool] = True
 
     profile: Profile
     workers: int | None = None

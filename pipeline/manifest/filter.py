@@ -16,11 +16,10 @@ from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.manifest.columns import as_written
 from pipeline.manifest.footer import code_version
-from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.rejected import RejectedWriter
 from pipeline.manifest.schema import FORMAT, OPTIONAL, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.where import condition, fitting
+from pipeline.manifest.writing import new_manifest
 
 OF_THE_FILE = frozenset({"generation", "checksum", "part", "rows", "digest", "total", "rejected"})
 """What a footer says of the file that it is in, not of how the rows were made."""
@@ -66,9 +65,7 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
         raise UserError(f"--out {out}: is the manifest itself; name another file")
     check_columns(manifest)
     origin = manifest if "format" in manifest.footer or parent is None else Manifest(parent)
-    writer = PartsWriter(out, _footer(manifest, origin, choice), MAX_PART_BYTES)
-    rejected = RejectedWriter(out, writer.generation)
-    try:
+    with new_manifest(out, _footer(manifest, origin, choice)) as (writer, rejected):
         for batch in _chosen(manifest, choice):
             for row in batch.to_pylist():
                 writer.add(row)
@@ -76,11 +73,6 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
             raise UserError(f"manifest {path}: none of its {manifest.rows} rows fits; nothing was written")
         for row in misses_of(origin):
             rejected.add_values(row)
-        writer.close({"rejected": rejected.close()})
-    except BaseException:
-        writer.abort()
-        rejected.abort()
-        raise
     return Manifest(out)
 
 

@@ -16,6 +16,7 @@ from pipeline.runner.build import Build
 from pipeline.runner.engine import Engine, in_turn
 from pipeline.runner.fragments import Fragments
 from pipeline.runner.lock import Lock, only_writer
+from pipeline.runner.usage import used
 
 
 def build_manifest(build: Build, engine: Engine = in_turn) -> Outcome:
@@ -60,7 +61,9 @@ def _write(build: Build, done: Fragments, engine: Engine, lock: Lock) -> Fragmen
         whole = next(sets)
         assert build.complete(whole)
         assert whole.duplicates is not None
-        footer = {**describe(build.profile, build.config, build.fingerprints), "made_of": _made_of(whole)}
+        usage = used(build.ledger.root, build.config.price)
+        described = describe(build.profile, build.config, build.fingerprints)
+        footer = {**described, "made_of": _made_of(whole), "usage": usage}
         fragments = [fragment for of_shard in whole.chains for fragment in of_shard]
         lock.check()
         write_manifest(build.config.manifest, build.ledger, fragments, whole.duplicates, footer)

@@ -12,12 +12,11 @@ from pipeline import ids, store
 from pipeline.config import SourceSettings, UserError, manifest_stem
 from pipeline.imaging.phash import NearHashes
 from pipeline.manifest.filter import OF_THE_FILE, ORDER, check_columns, complete, misses_of
-from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.rejected import RejectedWriter
 from pipeline.manifest.schema import FORMAT
+from pipeline.manifest.writing import new_manifest
 
-_PER_RUN = ("run", "run_id", "created", "code_version", "profile", "config", "models", "versions", "filtered")
+_PER_RUN = ("run", "run_id", "created", "code_version", "profile", "config", "models", "versions", "filtered", "usage")
 """What is kept of each run's footer."""
 _PLACES = {"manifest", "work", "shard_size", "retry"}
 
@@ -42,9 +41,7 @@ def merge_manifests(paths: Sequence[str], out: str) -> Manifest:
         check_columns(manifest)
         _check_settings(manifests[0], manifest)
     shared = _check_factors(manifests)
-    writer = PartsWriter(out, _footer(manifests, out, shared), MAX_PART_BYTES)
-    rejected = RejectedWriter(out, writer.generation)
-    try:
+    with new_manifest(out, _footer(manifests, out, shared)) as (writer, rejected):
         last: tuple[str, ...] = ()
         origin = manifests[0]
         for key, at, row in heapq.merge(*(_rows(one, at) for at, one in enumerate(manifests)), key=lambda row: row[:2]):
@@ -58,11 +55,6 @@ def merge_manifests(paths: Sequence[str], out: str) -> Manifest:
         for manifest in manifests:
             for miss in misses_of(manifest):
                 rejected.add_values(miss)
-        writer.close({"rejected": rejected.close()})
-    except BaseException:
-        writer.abort()
-        rejected.abort()
-        raise
     return Manifest(out)
 
 
@@ -150,7 +142,7 @@ def _footer(manifests: Sequence[Manifest], out: str, shared: bool) -> dict[str, 
         said = {name: manifest.footer[name] for name in _PER_RUN if name in manifest.footer}
         runs += manifest.footer.get("merged") or [{**said, "digest": manifest.digest, "rows": manifest.rows}]
     common = {name: value for name, value in manifests[0].footer.items() if name not in OF_THE_FILE}
-    for name in ("filtered", "merged", "made_of"):
+    for name in ("filtered", "merged", "made_of", "usage"):
         common.pop(name, None)
     return {
         **common,

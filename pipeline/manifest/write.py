@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.manifest.parts import MAX_PART_BYTES, PartsWriter
-from pipeline.manifest.rejected import RejectedWriter
+from pipeline.manifest.parts import MAX_PART_BYTES
 from pipeline.manifest.schema import SCHEMA
+from pipeline.manifest.writing import new_manifest
 from pipeline.records import Posed, Source, Status, Subject, Variation
 from pipeline.runner.duplicates import Duplicates
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
@@ -64,9 +64,7 @@ def write_manifest(
         UserError: A fragment holds a picture that does not fit its checksum.
     """
     reads = _Fragments(ledger, fragments, duplicates)
-    writer = PartsWriter(path, footer, max_part_bytes)
-    rejected = RejectedWriter(path, writer.generation)
-    try:
+    with new_manifest(path, footer, max_part_bytes) as (writer, rejected):
         for kind, missed in reads.missed():
             rejected.add(kind, missed)
         for fragment, rows in reads.variations():
@@ -74,11 +72,6 @@ def write_manifest(
                 if row.ok:
                     writer.add(_manifest_row(row, fragment))
             rejected.add("variation", [row for row in rows if not row.ok])
-        writer.close({"rejected": rejected.close()})
-    except BaseException:
-        writer.abort()
-        rejected.abort()
-        raise
     return Written(writer.paths, rejected.path, writer.rows, writer.digest.value, dict(rejected.counts))
 
 

@@ -35,6 +35,21 @@ def work_of(footer: Mapping[str, Any], attempts: Mapping[str, int], seconds: flo
     return lines
 
 
+def usage_of(footer: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the build used, as far as it was noted: machine time, energy, cost."""
+    usage = footer.get("usage")
+    if not isinstance(usage, Mapping):
+        return []
+    hours = usage["seconds"] / 3600
+    lines = [("machine time", f"{hours:.2f} h in {usage['runs']} runs" if usage["runs"] > 1 else f"{hours:.2f} h")]
+    if joules := usage.get("joules"):
+        devices = ", ".join(f"{name} {value / 3.6e6:.3f}" for name, value in joules.items())
+        lines.append(("energy", f"{sum(joules.values()) / 3.6e6:.3f} kWh, whole devices: {devices}"))
+    if usage.get("cost") is not None:
+        lines.append(("cost", f"{usage['cost']:,.2f} at {usage['price']:g} a machine and hour"))
+    return lines
+
+
 def facts_of(manifest: Manifest, licences: Mapping[str, int]) -> dict[str, Any]:
     """Lines for the page's tables.
 

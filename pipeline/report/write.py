@@ -16,7 +16,7 @@ from pipeline.manifest.places import name_of
 from pipeline.manifest.read import Manifest
 from pipeline.manifest.schema import SCHEMA
 from pipeline.report import overview
-from pipeline.report.facts import facts_of, work_of
+from pipeline.report.facts import facts_of, usage_of, work_of
 from pipeline.report.pages import ASSETS, VENDORED, asset, page
 from pipeline.report.places import INDEX, MARK, mark_of
 from pipeline.report.run_pictures import RunPictures
@@ -158,8 +158,9 @@ class _Site:
         facts = facts_of(manifest, {str(name): int(n) for name, n in licences.items() if n})
         seconds = self.run.seconds() if self.run else None
         work = work_of(footer, self.attempts, seconds) if self.attempts else []
+        used = usage_of(footer)
         names: Mapping[str, dict[str, Any]] = {
-            INDEX: {"numbers": finite(numbers), "facts": facts, "work": work},
+            INDEX: {"numbers": finite(numbers), "facts": facts, "work": work, "used": used},
             "sources.html": {"sources": self.sources},
             "browse.html": {},
             "compare.html": {},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from pipeline.runner.fragments import Fragments
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger, shared_ledger
 from pipeline.runner.plan import Part, Shard, shards
 from pipeline.runner.task import StageTask
+from pipeline.runner.usage import noting
 from pipeline.stages.base import Stage
 from pipeline.stages.recipe import recipe
 
@@ -65,11 +67,16 @@ class Build:
 
         A fragment that proves damaged when it is read is made again, and whatever hangs on it.
         """
-        return self.mending(lambda: self._run(engine))
+        with self._noting(engine):
+            return self.mending(lambda: self._run(engine))
 
     def run_part(self, part: Part, engine: Engine = in_turn) -> None:
         """Does one part's share of what is missing, beside other parts or alone; see :meth:`run`."""
-        self.mending(lambda: self._run_part(part, engine))
+        with self._noting(engine):
+            self.mending(lambda: self._run_part(part, engine))
+
+    def _noting(self, engine: Engine) -> AbstractContextManager[None]:
+        return noting(self.ledger.root, here=not getattr(engine, "elsewhere", False))
 
     def mending(self, work: Callable[[], T]) -> T:
         """Does work that reads fragments, and does it again without those that prove damaged.

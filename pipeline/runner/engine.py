@@ -20,7 +20,10 @@ Chain = list[Fragment]
 
 
 class Engine(Protocol):
-    """Takes every shard through the tasks, the tasks of one shard in order, the shards in any."""
+    """Takes every shard through the tasks, the tasks of one shard in order, the shards in any.
+
+    One that works on other machines has an attribute ``elsewhere``, true: nothing here tells what those use.
+    """
 
     def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
         """The fragments of every shard, in the order of ``shards`` and ``tasks``."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import torch
 
 from pipeline import store
+from pipeline.config import UserError
 from spotdiff_model.baselines.baseline import Baseline
 from spotdiff_model.baselines.config import BaselineConfig
 from spotdiff_model.baselines.data import TrainingData
 from spotdiff_model.baselines.per_subject import PerSubject
-from spotdiff_model.baselines.training import Say, prepare, run
+from spotdiff_model.baselines.training import NotFiniteError, Say, prepare, run
 from spotdiff_model.data.rows import read_rows
 from spotdiff_model.losses import noise_prediction
 
@@ -23,17 +25,23 @@ _BATCHES, _PAIRS = 4, 8
 """Of the validation, with the same noise for everybody."""
 
 
-def searched(config: BaselineConfig, say: Say, *, steps: int | None = None, batches: int = _BATCHES) -> BaselineConfig:
+def searched(
+    config: BaselineConfig, say: Say, *, steps: int | None = None, batches: int | None = None
+) -> BaselineConfig:
     """The config with the learning rate that does best on validation subjects; writes ``search.json``.
 
     Args:
         config: Of the training to come; its rate is the middle of those that are tried.
         say: Told the losses.
         steps: Of each trial; default: a third of the training's.
-        batches: Of the validation.
+        batches: Of the validation; default: as all methods have it.
+
+    Raises:
+        UserError: No rate of the five trains.
     """
     rows = read_rows(config.manifest)
-    found: list[dict[str, float]] = []
+    found: list[dict[str, float | None]] = []
+    able: dict[float, float] = {}
     for factor in FACTORS:
         rate = config.learning_rate * factor
         trial = config.model_copy(
@@ -43,14 +51,26 @@ def searched(config: BaselineConfig, say: Say, *, steps: int | None = None, batc
         held_out = TrainingData.read(
             trial.model_copy(update={"reference": "other"}), baseline.frozen, data.template, "validation", rows
         )
+        loss = _trial(baseline, data, held_out, batches or _BATCHES)
+        finite = math.isfinite(loss)
+        say(f"{config.method}: learning rate {rate:.2g}: validation loss {f'{loss:.4f}' if finite else 'not finite'}")
+        found.append({"learning_rate": rate, "validation_loss": loss if finite else None})
+        if finite:
+            able[loss] = rate
+    store.write_bytes(str(Path(config.output_dir) / SEARCH), (json.dumps(found, indent=1) + "\n").encode())
+    if not able:
+        raise UserError(f"search for {config.method}: no learning rate of {config.learning_rate:g} x {FACTORS} trains")
+    return config.model_copy(update={"learning_rate": able[min(able)]})
+
+
+def _trial(baseline: Baseline, data: TrainingData, held_out: TrainingData, batches: int) -> float:
+    """The validation loss after a training; infinite where that goes astray."""
+    try:
         if not isinstance(baseline, PerSubject):
             run(baseline, data, lambda _: None)
-        loss = validation_loss(baseline, held_out, batches)
-        say(f"{config.method}: learning rate {rate:.2g}: validation loss {loss:.4f}")
-        found.append({"learning_rate": rate, "validation_loss": loss})
-    best = min(found, key=lambda entry: entry["validation_loss"])
-    store.write_bytes(str(Path(config.output_dir) / SEARCH), (json.dumps(found, indent=1) + "\n").encode())
-    return config.model_copy(update={"learning_rate": best["learning_rate"]})
+    except NotFiniteError:
+        return math.inf
+    return validation_loss(baseline, held_out, batches)
 
 
 def validation_loss(baseline: Baseline, data: TrainingData, batches: int) -> float:

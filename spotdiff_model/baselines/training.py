@@ -29,6 +29,10 @@ _PLACES = {"output_dir", "models_root", "manifest"}
 """Settings that bear on no weight."""
 
 
+class NotFiniteError(UserError):
+    """A training has gone astray."""
+
+
 def train_baseline(config: BaselineConfig, say: Say) -> Path:
     """Trains a baseline, unless its folder holds the same training already.
 
@@ -36,7 +40,8 @@ def train_baseline(config: BaselineConfig, say: Say) -> Path:
         The output folder, for ``load_baseline`` and ``python -m spotdiff_model.evaluate --model``.
 
     Raises:
-        UserError: The manifest cannot be trained on, a model is not to be had, or the loss is not finite.
+        UserError: The manifest cannot be trained on, or a model is not to be had.
+        NotFiniteError: The loss is not finite.
     """
     folder = Path(config.output_dir)
     rows = read_rows(config.manifest)
@@ -76,6 +81,9 @@ def run(baseline: Baseline, data: TrainingData, say: Say) -> tuple[dict[str, Any
 
     Returns:
         What it cost, and the losses step by step.
+
+    Raises:
+        NotFiniteError: The loss is not finite.
     """
     config = baseline.config
     trained = list(baseline.trained().values())
@@ -98,7 +106,7 @@ def run(baseline: Baseline, data: TrainingData, say: Say) -> tuple[dict[str, Any
             parts = baseline.loss(data.batch(step, config.train_batch_size), step)
             total = torch.stack(list(parts.values())).sum()
             if not math.isfinite(float(total.detach())):
-                raise UserError(
+                raise NotFiniteError(
                     f"training of {config.method}: the loss is not finite at step {step + 1}; try a lower "
                     f"--learning_rate (now {config.learning_rate:g})"
                 )

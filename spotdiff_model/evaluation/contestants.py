@@ -49,17 +49,26 @@ class Contestant:
     described: Callable[[], Mapping[str, Any]] = field(default=dict)
 
 
-def trained_model(folder: str, models_root: str | None, pictures: bool) -> Contestant:
+def trained_model(folder: str, models_root: str | None, pictures: bool, scale: float | None = None) -> Contestant:
     """Our encoder, or a baseline: what ``python -m spotdiff_model.train`` has left in a folder.
 
     Args:
         folder: That folder, or an encoder's repo on the hub.
         models_root: Folder in hub layout that stands in for the hub.
         pictures: Whether it is to generate.
+        scale: Of a baseline, strength of the subject in its pictures; it is then judged by them alone, as features do
+            not depend on it. None: as it was trained.
+
+    Raises:
+        UserError: It is not to be had, or has no scale.
     """
     from spotdiff_model.baselines.registry import CONFIG
 
-    return _baseline(folder, models_root) if (Path(folder) / CONFIG).is_file() else _ours(folder, models_root, pictures)
+    if (Path(folder) / CONFIG).is_file():
+        return _baseline(folder, models_root, scale)
+    if scale is not None:
+        raise UserError(f"--scale: is of baselines, and {folder} holds none")
+    return _ours(folder, models_root, pictures)
 
 
 def _ours(folder: str, models_root: str | None, pictures: bool) -> Contestant:
@@ -96,10 +105,12 @@ def _training(folder: str) -> Mapping[str, Any]:
     return {"costs": {"steps": config.max_train_steps, "unet_passes": passes * config.max_train_steps}}
 
 
-def _baseline(folder: str, models_root: str | None) -> Contestant:
+def _baseline(folder: str, models_root: str | None, scale: float | None) -> Contestant:
     from spotdiff_model.baselines.registry import load_baseline
 
     baseline = load_baseline(folder, models_root)
+    if scale is not None:
+        baseline.scale = scale
 
     def features(images: Sequence[bytes]) -> Features:
         return Features(np.concatenate([baseline.encode(pictures) for pictures in decoded(images)]))
@@ -108,7 +119,7 @@ def _baseline(folder: str, models_root: str | None) -> Contestant:
         name=baseline.config.method,
         title=baseline.title,
         remark=f"Reads in training: {', '.join(baseline.reads) or 'pictures only'}.",
-        encode=features if baseline.has_features else None,
+        encode=features if baseline.has_features and scale is None else None,
         generate=baseline.generate,
         digest=baseline.saved.manifest_digest,
         sampling=baseline.saved.sampling,

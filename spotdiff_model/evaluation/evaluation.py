@@ -138,7 +138,7 @@ class _Evaluation:
             return foreign_encoder(config.encoder, config.models_root)
         if config.pictures:
             return made_pictures(config.pictures)
-        return trained_model(str(config.model), config.models_root, config.generation)
+        return trained_model(str(config.model), config.models_root, config.generation, config.scale)
 
     def _requests(self, digest: str) -> list[Request]:
         if self.config.requests:

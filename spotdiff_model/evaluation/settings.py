@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.config import UserError, checked
+from spotdiff_model.shipped import is_shipped
 
 
 class EvaluateConfig(BaseModel):
@@ -16,7 +17,8 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: str | None = Field(
-        None, description="Output folder of a training (of ours or of a baseline), or an encoder's repo on the hub."
+        None,
+        description="Output folder of a training (ours or a baseline's), a repo on the hub, or package:tiny.",
     )
     encoder: str | None = Field(
         None,
@@ -48,6 +50,9 @@ class EvaluateConfig(BaseModel):
     bounds: bool = Field(
         True, description="Also baselines that need no training and, for pictures, the real ones and the text prompt."
     )
+    scale: float | None = Field(
+        None, ge=0, description="Baselines: judge pictures only, made at this strength of the subject (0: base model)."
+    )
     save_pictures: bool = Field(False, description="Also write the generated pictures, ID.png.")
     subjects: int = Field(10, ge=1, description="Generation: subjects of the split, at most.")
     backgrounds: int = Field(4, ge=0, description="Generation: new backgrounds per subject.")
@@ -69,8 +74,8 @@ class EvaluateConfig(BaseModel):
         """Where the results go."""
         if self.output_dir:
             return Path(self.output_dir)
-        if self.encoder:
-            return Path("work/evaluation") / "".join(c if c.isalnum() or c in "-." else "-" for c in self.encoder)
+        if self.encoder or is_shipped(self.title):
+            return Path("work/evaluation") / "".join(c if c.isalnum() or c in "-." else "-" for c in self.title)
         return Path(self.title) / "evaluation"
 
 
@@ -86,6 +91,12 @@ def evaluate_config(**values: Any) -> EvaluateConfig:
         raise UserError(f"evaluation: name one of --model, --encoder and --pictures (got {', '.join(named) or 'none'})")
     if config.pictures and not config.requests:
         raise UserError("evaluation: --pictures: also name the list that they were made for (--requests)")
+    if config.scale is not None and (
+        not config.model or config.ablations or config.dreambench or not config.generation
+    ):
+        raise UserError(
+            "evaluation: --scale is of the pictures of a baseline: name its folder with --model, and no more"
+        )
     for name in ("ablations", "dreambench"):
         if getattr(config, name) and not config.model:
             raise UserError(f"evaluation: --{name} needs --model, the output folder of a training")

@@ -28,10 +28,36 @@ is known to us: layers, losses and settings are our own.
 ```python
 from spotdiff_model import SpotDiffPipeline
 
-pipe = SpotDiffPipeline.from_encoder("FOLDER")
+pipe = SpotDiffPipeline.{{ loaded }}
 pipe(picture, prompt="S*, on a beach").images[0]
 ```
-{% if metrics %}
+{%- if recipe %}
+
+```bash
+python -m spotdiff_model.generate --image me.png --prompt "S*, on a beach by day"
+```
+
+## Recipe
+
+```bash
+{{ recipe }}
+```
+
+The weights are stored in half precision and used in single precision.
+{% endif %}
+{%- if figures %}
+## Figures
+
+Measured on split {{ data.split }} ({{ data.rows }} pictures, {{ data.subjects }} subjects, {{ data.poses }} poses)
+of the manifest with digest `{{ data.digest }}`.
+
+| what | measured | must reach | aim | |
+|---|---|---|---|---|
+{%- for line in figures %}
+| {{ line | join(" | ") }} |
+{%- endfor %}
+{% endif %}
+{%- if metrics %}
 ## Metrics
 
 | what | value |
@@ -62,4 +88,9 @@ pipe(picture, prompt="S*, on a beach").images[0]
 def describe(config: EncoderConfig) -> dict[str, Any]:
     """What the template takes from an encoder's config."""
     models = [(role, model) for role, model in config.models if model is not None]
-    return {"models": models, "num_pseudo_tokens": config.num_pseudo_tokens, "manifest_digest": config.manifest_digest}
+    return {
+        "models": models,
+        "num_pseudo_tokens": config.num_pseudo_tokens,
+        "manifest_digest": config.manifest_digest,
+        "loaded": 'from_encoder("FOLDER")',
+    }

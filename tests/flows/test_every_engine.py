@@ -100,9 +100,10 @@ def on(request: pytest.FixtureRequest) -> Callable[..., str]:
     return run
 
 
-def toy(sources: str, place: str, seconds: float = 0.0, shard_size: int = 1) -> Build:
+def toy(sources: str, place: str, seconds: float = 0.0, shard_size: int = 1, gate: str = "") -> Build:
     """A build whose tasks take a GPU each."""
-    build = open_toy(sources, f"{place}/m.parquet", f"{place}/work", shard_size, variations={"seconds": seconds})
+    variations = {"seconds": seconds, "gate": gate}
+    build = open_toy(sources, f"{place}/m.parquet", f"{place}/work", shard_size, variations=variations)
     return replace(build, profile=build.profile.model_copy(update={"gpus": 1.0}))
 
 
@@ -148,8 +149,7 @@ def stop_midway(build: Build, engine: str, on: Any) -> None:
 
 @pytest.mark.slow
 def test_a_machine_dies_midway(cluster: Any, sources: str, tmp_path: Path, digest: str, on: Any) -> None:
-    """And all the while the tasks' progress is heard of here."""
-    build, heard = toy(sources, str(tmp_path), seconds=0.1), list[events.Progress]()
+    build = toy(sources, str(tmp_path), seconds=0.1)
     tally, other = tally_of(build), cluster.add_node(**node(1))
     warmed(other)
 
@@ -165,12 +165,25 @@ def test_a_machine_dies_midway(cluster: Any, sources: str, tmp_path: Path, diges
     killed: list[int] = []
     killer = threading.Thread(target=kill_once_at_work)
     killer.start()
-    with events.listening(heard.append), events.listening(tally):
+    with events.listening(tally):
         assert on("ray", build) == digest
     killer.join()
     assert killed, "the machine was to be at work when it died"
-    assert any(not news.finished for news in heard if news.stage == "variations")
     assert tally.share() == 1.0
+
+
+@pytest.mark.usefixtures("cluster")
+def test_progress_of_rays_tasks_is_heard_of_while_they_work(sources: str, tmp_path: Path, digest: str, on: Any) -> None:
+    gate = tmp_path / "heard"
+    build = toy(sources, str(tmp_path), gate=str(gate))
+
+    def hear(news: events.Progress) -> None:
+        if news.stage == "variations" and not news.finished:
+            gate.touch()
+
+    with events.listening(hear):
+        assert on("ray", build) == digest
+    assert gate.exists()
 
 
 def warmed(machine: Any) -> None:

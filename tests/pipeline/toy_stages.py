@@ -150,11 +150,19 @@ class ToySubjects:
             yield made.reject(Reason.POSE_NOT_KEPT) if self.rejects and seed % self.rejects == 0 else made
 
 
+def _wait_for(path: str) -> None:
+    deadline = time.monotonic() + 60
+    while not Path(path).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 @dataclass(frozen=True)
 class ToyVariations:
     count: int = 4
     rejects: int = 0
     seconds: float = 0.0
+    gate: str = ""
+    """A file that opens the way to a shard's second row and all after it; a minute at most."""
     calls: Calls = field(default_factory=list, compare=False)
 
     name: ClassVar[str] = "variations"
@@ -178,10 +186,12 @@ class ToyVariations:
         ]
 
     def process(self, rows: Sequence[Variation]) -> Iterator[Variation]:
-        for row in rows:
+        for number, row in enumerate(rows):
             self.calls.append(str(row))
             if self.seconds:
                 time.sleep(self.seconds)
+            if self.gate and number:
+                _wait_for(self.gate)
             seed = ids.seed_for(row.source_id, self.name, row.subject_id, row.background_id, row.attempt, 0)
             image, sha256, code = _stocked(seed % STOCK)
             made = row.grow(

@@ -5,6 +5,7 @@ It lies here for the rendered manifests.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from rendered import write_rendered
 from benchmarks.paper import plan
 from benchmarks.paper.__main__ import main
 from benchmarks.paper.plan import FULL, SMALL, Run, runs
-from benchmarks.paper.tables import curve, table
+from benchmarks.paper.tables import curve, scale_curve, table
 from benchmarks.paper.work import Paper
+from pipeline.config import UserError
 from spotdiff_model.data.rows import read_rows
 from spotdiff_model.evaluation.generation import generator
 from spotdiff_model.evaluation.metrics import R1, SSR
@@ -44,6 +46,11 @@ def test_the_plan_holds_every_method_native_and_paired_frozen_and_trained():
     assert {run.seed for run in everything if run.group == "table2"} == {0, 1, 2}
     swept = {(run.factor, run.size) for run in everything if run.group == "efficiency"}
     assert len(swept) == 3 * 4
+    judged = {(run.method, run.scale): run for run in everything if run.group == "scale"}
+    assert {method for method, _ in judged} == set(plan.SCALED) and len(judged) == 5 * len(FULL.scales)
+    trained = {run.folder for run in first}
+    assert {run.trained for run in judged.values()} < trained  # strengths are of trainings of table 1
+    assert all(run.trained == run.folder for run in everything if run.group != "scale")
     reads = {run.method: run.reads for run in first}
     assert "subject description" in reads["ours"] and "subject description" not in reads["ours-no-text"]
 
@@ -91,11 +98,21 @@ def test_tables_give_mean_spread_and_clustered_error_and_what_it_cost():
     assert curve(swept, SSR) == {("ours", "subject_id"): [(10, 0.1), (30, 0.3)]}
 
 
+def test_strengths_become_a_curve_a_method():
+    made = [(Run("scale", "elite-paired-frozen", "elite", 0, scale=s), found(s / 2)) for s in (1.0, 0.25)]
+    assert scale_curve(made, SSR) == {"elite": [(0.25, 0.125), (1.0, 0.5)]}
+
+
+def test_a_part_that_there_is_not_is_named(rendered, tmp_path):
+    with pytest.raises(UserError, match="--tables 'table3': is none of table1, table2, efficiency, scale"):
+        main(manifest=str(rendered), output_dir=str(tmp_path), tables="table1,table3")
+
+
 @pytest.mark.slow
 def test_all_of_it_is_made_once_and_then_found(tmp_path, weights, monkeypatch, capsys):
     monkeypatch.setattr(generator, "grow_judges", lambda: grow_judges(scenes=60, held_out=20, trees=5))
     few = replace(
-        SMALL, steps=2, batch=4, fit_steps=2, subjects=1, backgrounds=1, poses=1, edits=1, sizes=(16,),
+        SMALL, steps=2, batch=4, fit_steps=2, subjects=1, backgrounds=1, poses=1, edits=1, sizes=(16,), scales=(0.5,),
         methods=("nearid-experts", "ip-adapter", "textual-inversion"),
     )  # fmt: skip
     monkeypatch.setattr(plan, "SMALL", few)
@@ -106,14 +123,17 @@ def test_all_of_it_is_made_once_and_then_found(tmp_path, weights, monkeypatch, c
     options = {"manifest": str(manifest), "output_dir": str(tmp_path / "paper"), "small": True}
     main(**options)
     folder = Path(tmp_path / "paper")
-    for name in ("table1.md", "table2.md", "figure1.png", "figure5.png", "figure6.png"):
+    for name in ("table1.md", "table2.md", "figure1.png", "figure5.png", "figure6.png", "scale-kept.png"):
         assert (folder / name).stat().st_size > 100, name
     rows = (folder / "table1.md").read_text()
     for name in ("nearid-experts", "ip-adapter-native-frozen", "ip-adapter-paired-frozen", "textual-inversion-4"):
         assert f"| {name} |" in rows
     assert "| real pictures (ceiling) |" in rows and "| text-prompt upper bound |" in rows
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
-    assert len(before) == 5 + 1 + 1
+    assert len(before) == 5 + 1 + 1 + 1
+    strength = json.loads((folder / "scale/ip-adapter-paired-frozen/0.5/evaluation/metrics.json").read_text())
+    assert strength["protocol"]["contestant"]["scale"] == 0.5
+    assert not any(key.startswith("leakage") for key in strength["methods"]["ip-adapter"]["metrics"])
     capsys.readouterr()
     main(**options)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == before

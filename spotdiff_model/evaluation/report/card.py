@@ -28,12 +28,13 @@ def update_card(model: str, result: EvaluationResult) -> Path | None:
     metrics = {"evaluated on": f"split {split} of the manifest with digest `{result.data['digest']}`", **measured}
     encoder = SpotDiffEncoder.from_pretrained(folder)
     train_config = json.loads((folder / TRAIN_CONFIG).read_text("utf-8"))
-    card = encoder.generate_model_card(metrics=metrics, train_config=train_config, losses=_last_losses(folder))
+    card = encoder.generate_model_card(metrics=metrics, train_config=train_config, losses=last_losses(folder))
     card.save(folder / _CARD)
     return folder / _CARD
 
 
-def _last_losses(folder: Path) -> dict[str, Any]:
+def last_losses(folder: Path) -> dict[str, Any]:
+    """The parts of the loss at the end of a training; empty where its folder does not hold them."""
     path = folder / _LOSSES
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     losses: dict[str, Any] = json.loads(lines[-1]) if lines else {}

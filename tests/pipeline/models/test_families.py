@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from hub_layout import hub_profile
 
 from pipeline.config import ModelRef, Profile, Runtime, UserError
-from pipeline.models import turns
+from pipeline.models import device, diffusion, turns
 from pipeline.models.diffusion import Denoiser, background_denoiser, finite, pixels_of, subject_denoiser
 from pipeline.models.families import family_of
 from pipeline.models.resolve import Model
@@ -196,6 +197,50 @@ def test_where_memory_is_for_all_nothing_moves_after_loading(
 def test_attention_is_torch_s_own(hub: dict[str, Path]) -> None:
     unet = subjects(hub["sdxl"], hub_profile("sdxl")).pipe.unet
     assert {type(one).__name__ for one in unet.attn_processors.values()} == {"AttnProcessor2_0"}
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loading believes in a GPU; with ``resident = "one"`` nothing is moved there yet."""
+    monkeypatch.setattr(diffusion, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(device, "device", lambda: torch.device("cuda"))
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def layouts(pipe: Any) -> dict[str, bool]:
+    """Of each network with convolutions, whether all that can tell lie channels last."""
+    kernels = {
+        name: [
+            one.weight
+            for one in getattr(pipe, name).modules()
+            if isinstance(one, torch.nn.Conv2d) and one.weight.shape[1] > 1 and one.weight[0, 0].numel() > 1
+        ]
+        for name in ("unet", "controlnet", "vae")
+        if hasattr(pipe, name)
+    }
+    return {
+        name: all(one.is_contiguous(memory_format=torch.channels_last) for one in found)
+        for name, found in kernels.items()
+    }
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_on_a_gpu_all_networks_lie_channels_last_and_full_precision_is_tf32(hub: dict[str, Path]) -> None:
+    made, one = hub_profile("sd15"), Runtime(resident="one", vae_slicing=True)
+    assert layouts(subjects(hub["sd15"], made, one).pipe) == {"unet": True, "controlnet": True, "vae": True}
+    assert layouts(backgrounds(hub["sd15"], made, one).pipe) == {"unet": True, "vae": True}
+    assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
+
+
+def test_on_a_cpu_unets_keep_the_layout_that_is_faster_there(hub: dict[str, Path]) -> None:
+    before = torch.backends.cuda.matmul.allow_tf32
+    pipe = subjects(hub["sd15"], hub_profile("sd15"), Runtime(vae_slicing=True)).pipe
+    assert layouts(pipe) == {"unet": False, "controlnet": False, "vae": True}
+    assert torch.backends.cuda.matmul.allow_tf32 == before
 
 
 def test_the_autoencoder_decodes_in_slices_where_the_profile_says_so(hub: dict[str, Path]) -> None:

@@ -59,11 +59,12 @@ def test_a_pose_file_that_cannot_be_read(content: str | None, said: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("option", "bank"), [("subjects", "tiny_subjects.json"), ("backgrounds", "tiny_backgrounds.json")]
+    ("option", "bank", "there"), [("subjects", "tiny_subjects.json", 30), ("backgrounds", "tiny_backgrounds.json", 10)]
 )
-def test_a_bank_that_is_too_small_for_a_split(option: str, bank: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"bank {bank}: its validation part holds 10 entries, 11 were asked for"):
-        checked(tmp_path, **{option: 11})
+def test_a_bank_that_is_too_small_for_a_split(option: str, bank: str, there: int, tmp_path: Path) -> None:
+    said = rf"bank {bank}: its validation part holds {there} entries, {there + 1} were asked for"
+    with pytest.raises(UserError, match=said):
+        checked(tmp_path, **{option: there + 1})
 
 
 def test_a_split_without_sources_asks_nothing_of_a_bank(tmp_path: Path) -> None:

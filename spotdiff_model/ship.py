@@ -1,0 +1,182 @@
+"""``python -m spotdiff_model.ship --model DIR``: a trained encoder becomes one that ships with the package."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.config import UserError, checked, first_problem
+from spotdiff_model.command import run, with_options
+from spotdiff_model.config import TrainConfig
+from spotdiff_model.shipped import PACKAGE, PRETRAINED
+
+if TYPE_CHECKING:
+    from spotdiff_model.model import SpotDiffEncoder
+
+ORIGIN = "origin.json"
+"""Beside the weights: what they were trained on and with."""
+_MOST_OFF = 0.01
+"""Relative error of the pseudo-tokens that rounding to half precision may cost."""
+_PLACES = {
+    "manifest",
+    "output_dir",
+    "cache_dir",
+    "models_root",
+    "resume_from_checkpoint",
+    "push_to_hub",
+    "hub_model_id",
+}
+"""Of the machine that trained, not of the recipe."""
+
+
+class ShipConfig(BaseModel):
+    """One call of the command; descriptions are its help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str = Field(description="Output folder of a training of ours.")
+    metrics: str | None = Field(
+        None, description="metrics.json of its evaluation; default: evaluation/metrics.json in the folder."
+    )
+    name: str = Field("tiny", pattern=r"^[a-z0-9][a-z0-9-]*$", description="It is called package:NAME then.")
+    output_dir: str = Field(str(PRETRAINED), description="Gets the folder NAME.")
+
+
+def main(**options: Any) -> None:
+    """Writes a trained encoder in half precision, with a card that says what it is and what was measured."""
+    folder = ship(checked(ShipConfig, "ship", options))
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    typer.echo(f"{folder}: {size / 1e6:.1f} MB")
+
+
+def ship(config: ShipConfig) -> Path:
+    """Writes the folder anew and returns it.
+
+    Raises:
+        UserError: No training of ours, no figures, base models that do not ship, or half precision changes too much.
+    """
+    source = Path(config.model)
+    trained, metrics = _train_config(source), _metrics(config)
+    from spotdiff_model.evaluation.report.card import last_losses
+    from spotdiff_model.model import SpotDiffEncoder
+    from spotdiff_model.pipeline import LORA, LORA_WEIGHTS
+
+    encoder = SpotDiffEncoder.from_pretrained(source)
+    foreign = [ref.repo for _, ref in encoder.config.models if ref is not None and not ref.repo.startswith(PACKAGE)]
+    if foreign:
+        raise UserError(
+            f"model {source}: stands on {foreign[0]}, which does not ship; train on a manifest of the profile tiny"
+        )
+    rounded = _in_half_precision(encoder, source)
+    folder = Path(config.output_dir) / config.name
+    shutil.rmtree(folder, ignore_errors=True)
+    card = {
+        "loaded": f'from_pretrained("{PACKAGE}{config.name}")',
+        "recipe": recipe(trained),
+        "figures": [_figure(line) for line in metrics["acceptance_criteria"]],
+        "data": metrics["data"],
+        "losses": last_losses(source),
+    }
+    rounded.save_pretrained(folder, model_card_kwargs=card)
+    if (source / LORA / LORA_WEIGHTS).is_file():
+        _round_file(source / LORA / LORA_WEIGHTS, folder / LORA / LORA_WEIGHTS)
+    (folder / ORIGIN).write_text(json.dumps(origin(encoder, trained), indent=1) + "\n", "utf-8")
+    return folder
+
+
+def recipe(trained: TrainConfig) -> str:
+    """The command that trains it, without the places of the machine that did."""
+    defaults = TrainConfig(manifest="-")
+    options = [f"--manifest {Path(trained.manifest).name}"]
+    for name in sorted(TrainConfig.model_fields.keys() - _PLACES):
+        value = getattr(trained, name)
+        if name == "pose_pictures" and value:
+            value = Path(value).name
+        if value == getattr(defaults, name):
+            continue
+        if isinstance(value, bool):
+            options.append(f"--{'' if value else 'no_'}{name}")
+        else:
+            options += [f"--{name} {each}" for each in (value if isinstance(value, tuple) else (value,))]
+    return " ".join(["python -m spotdiff_model.train", *options])
+
+
+def origin(encoder: SpotDiffEncoder, trained: TrainConfig) -> dict[str, Any]:
+    """Manifest, recipe, and the content of the base models: with others the weights are of no use."""
+    from pipeline.models.resolve import Model
+
+    models = {role: Model(ref).fingerprint() for role, ref in encoder.config.models if ref is not None}
+    return {"manifest_digest": encoder.config.manifest_digest, "recipe": recipe(trained), "models": models}
+
+
+def _train_config(folder: Path) -> TrainConfig:
+    from spotdiff_model.evaluation.ablations import TRAIN_CONFIG
+
+    try:
+        return TrainConfig.model_validate_json((folder / TRAIN_CONFIG).read_text("utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"--model {folder}: {TRAIN_CONFIG}: {error.strerror or error}; name the output folder of a training of ours"
+        ) from error
+    except ValidationError as error:
+        raise UserError(f"--model {folder}: {TRAIN_CONFIG}: {first_problem(error)}") from error
+
+
+def _metrics(config: ShipConfig) -> Mapping[str, Any]:
+    path = Path(config.metrics) if config.metrics else Path(config.model) / "evaluation" / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return {name: metrics[name] for name in ("acceptance_criteria", "data")}
+    except OSError as error:
+        raise UserError(
+            f"--metrics {path}: {error.strerror or error}; a card names figures: run "
+            f"`python -m spotdiff_model.evaluate --model {config.model} --manifest FILE` first"
+        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"--metrics {path}: not written by python -m spotdiff_model.evaluate ({error})") from error
+
+
+def _figure(line: Mapping[str, Any]) -> list[str]:
+    """A line of the card's table: what, measured, must, aim, outcome."""
+    measured = "not told" if line["measured"] is None else f"{line['measured']:.3f}"
+    met = {True: "met", False: "**missed**", None: ""}[line["met"]]
+    outcome = "aim reached" if line["reached"] and line["met"] is not False else met
+    return [line["what"], measured, line["must"], line["aim"], outcome]
+
+
+def _in_half_precision(encoder: SpotDiffEncoder, source: Path) -> SpotDiffEncoder:
+    """The encoder with weights that half precision holds, once it is shown that they do the same."""
+    import copy
+
+    import torch
+
+    rounded = copy.deepcopy(encoder).half()
+    config = encoder.config
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(16, 1 + config.grid**2, len(config.layers) * config.channels, generator=generator)
+    with torch.no_grad():
+        exact, found = encoder(tokens).pseudo_tokens, copy.deepcopy(rounded).float()(tokens).pseudo_tokens
+    off = float((found - exact).norm() / exact.norm())
+    if not off <= _MOST_OFF:
+        raise UserError(
+            f"model {source}: in half precision its pseudo-tokens are off by {off:.1%}; train it with a lower rate"
+        )
+    return rounded
+
+
+def _round_file(source: Path, target: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.to(torch.float16) for name, value in load_file(source).items()}, target)
+
+
+if __name__ == "__main__":
+    run(with_options(ShipConfig, main))
