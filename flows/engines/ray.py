@@ -95,6 +95,14 @@ class RayEngine:
                 f"profile {self.profile.name}: a task takes {needs}, which no machine of the Ray cluster has; "
                 "add one, or set gpus and torch_threads in a profile of your own"
             )
+        try:
+            return self._drive(needs, room, shards, tasks)
+        except (RayError, ConnectionError) as error:  # what breaks the connection may break its closing, too
+            raise UserError(_told(error)) from error
+
+    def _drive(
+        self, needs: Needs, room: Callable[[], int], shards: Sequence[Shard], tasks: Sequence[StageTask]
+    ) -> list[Chain]:
         runner: RayTaskRunner[Landed] = RayTaskRunner()
         # a worker's process asks for the server's version when it begins, and would refuse its task where it is gone
         unasked = temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False})
@@ -108,10 +116,8 @@ class RayEngine:
             )
             try:
                 return drive(shards)
-            except BaseException as error:
+            except BaseException:
                 _call_off(drive)
-                if isinstance(error, RayError):
-                    raise UserError(_told(error)) from error
                 raise
 
     def _wait_for_machines(self) -> None:
@@ -138,9 +144,11 @@ def _call_off(drive: Drive) -> None:
             ray.cancel(future.wrapped_future)  # type: ignore[attr-defined]
 
 
-def _told(error: RayError) -> str:
+def _told(error: RayError | ConnectionError) -> str:
     said = error.cause if isinstance(error, RayTaskError) else error
     first = str(said).strip().partition("\n")[0]
+    if not isinstance(error, RayError):
+        return f"Ray's head was lost ({first}); what is finished is kept: the same command goes on"
     return f"Ray gave up a task ({type(said).__name__}: {first}); what is finished is kept: the same command goes on"
 
 
