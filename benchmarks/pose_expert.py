@@ -1,9 +1,11 @@
 """How many poses does the pose expert need? It alone, on exact renders of so many poses, judged on poses it never saw.
 
     python benchmarks/pose_expert.py [--poses 78 16000] [--pictures 16000] [--steps 2000]
+    python benchmarks/pose_expert.py --poses 10000 --pictures 10000 --layers 0 2 4 0,2,4
 
 As many pictures each time, each of another figure before another background; only the number of poses changes. So
-what more poses add is told apart from what the frozen vision encoder's patches do not say at all.
+what more poses add is told apart from what the frozen vision encoder's patches do not say at all. The second command
+asks each of its hidden states by itself: with a pose for every picture that is the ceiling of what it holds.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ def scenes(count: int, poses: int, first_seed: int = 0) -> Iterable[Scene]:
 
 
 def look(config: EncoderConfig, wanted: Iterable[Scene], count: int) -> Pictures:
-    """Renders scenes and sends them through the frozen vision encoder."""
+    """Renders scenes and sends them through the frozen vision encoder; its states are those of ``config.layers``."""
     clip, tokens, keypoints, waiting = vision_encoder(config), [], [], []
     for number, scene in enumerate(track(wanted, f"{count} renders", count), start=1):
         shot = render(scene)
@@ -105,16 +107,34 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=16_000)
     parser.add_argument("--held_out", type=int, default=1_000, help="Pictures of unseen poses to judge on.")
     parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--layers", nargs="+", help="Hidden states to read, by commas; default: the encoder's own.")
     options = parser.parse_args()
-    config = encoder_config(TrainConfig(manifest="-"), load_profile("tiny"), "")
-    unseen = look(config, scenes(options.held_out, options.held_out, EVALUATION_SEED), options.held_out)
-    table = Table("poses", "keypoints within 0.05: poses of the training", "unseen poses")
+    asked = [tuple(int(layer) for layer in each.split(",")) for each in options.layers or []]
+    configs = [
+        encoder_config(TrainConfig(manifest="-", layers=layers), load_profile("tiny"), "") for layers in asked or [None]
+    ]
+    every = sorted({layer for config in configs for layer in config.layers})
+    whole = configs[0].model_copy(update={"layers": tuple(every)})
+    unseen = look(whole, scenes(options.held_out, options.held_out, EVALUATION_SEED), options.held_out)
+    table = Table("poses", "hidden states", "keypoints within 0.05: poses of the training", "unseen poses")
     for poses in options.poses:
-        data = look(config, scenes(options.pictures, poses), options.pictures)
-        expert = train(config, data, options.steps)
-        known = Pictures(*(values[: options.held_out] for values in data))
-        table.add_row(f"{poses}", f"{share_right(expert, known):.3f}", f"{share_right(expert, unseen):.3f}")
+        data = look(whole, scenes(options.pictures, poses), options.pictures)
+        for config in configs:
+            own, others = (_states(config, every, pictures) for pictures in (data, unseen))
+            expert = train(config, own, options.steps)
+            known = Pictures(*(values[: options.held_out] for values in own))
+            shares = [f"{share_right(expert, pictures):.3f}" for pictures in (known, others)]
+            table.add_row(f"{poses}", ",".join(map(str, config.layers)), *shares)
     Console().print(table)
+
+
+def _states(config: EncoderConfig, every: list[int], pictures: Pictures) -> Pictures:
+    """Of tokens with the hidden states ``every``, those that a config reads."""
+    if list(config.layers) == every:
+        return pictures
+    apart = pictures.tokens.unflatten(2, (len(every), config.channels))
+    chosen = apart[:, :, [every.index(layer) for layer in config.layers]]
+    return Pictures(chosen.flatten(2), pictures.keypoints)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,12 @@ class TrainConfig(_Settings):
         ge=0,
         description="Augmentations of each picture: bent, mirrored, turned and moved.",
     )
+    pose_pictures: str | None = Field(
+        None,
+        description="COCO-keypoints JSON of further pictures, in images/ beside it or beside it: the pose expert alone "
+        "learns from them (spotdiff world render makes some).",
+    )
+    pose_batch_size: int = Field(48, ge=1, description="Of --pose_pictures, so many per device and step.")
 
     @property
     def cache_folder(self) -> str:

@@ -37,6 +37,11 @@ class VisionEncoder:
     processor: Any
     layers: tuple[int, ...]
 
+    @property
+    def size(self) -> int:
+        """Side of the pictures that it looks at, pixels."""
+        return int(self.network.config.image_size)
+
     def tokens(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """What the encoder reads of pictures: ``[N, 1 + patches, layers * channels]``, on the vision encoder's device.
 

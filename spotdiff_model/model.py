@@ -17,7 +17,7 @@ Attributes of modules are keys of saved weights: they keep their names.
 # no postponed annotations: the hub mixin reads the type of __init__'s argument
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from pipeline.imaging.openpose18 import KEYPOINTS
 from spotdiff_model.config import EncoderConfig
 from spotdiff_model.hub import load_weights, vision_encoder
+from spotdiff_model.layers import AttentionPooling, Neighbours, Stem
 from spotdiff_model.shipped import model_folder
 from spotdiff_model.training.card import TEMPLATE, describe
 
@@ -98,8 +99,23 @@ class SpotDiffEncoder(
         erased = c.pose_dim + c.background_dim if c.experts and c.project else 0
         self.removal = ConceptErasure(erased, c.subject_dim)
 
-    def forward(self, tokens_NTI: Tensor) -> EncoderOutput:
-        """Features of CLIP tokens (:meth:`spotdiff_model.hub.VisionEncoder.tokens`)."""
+    @overload
+    def forward(self, tokens_NTI: Tensor) -> EncoderOutput: ...
+    @overload
+    def forward(self, tokens_NTI: Tensor, posed_MTI: Tensor) -> tuple[EncoderOutput, "PoseOutput"]: ...
+    def forward(
+        self, tokens_NTI: Tensor, posed_MTI: Tensor | None = None
+    ) -> EncoderOutput | tuple[EncoderOutput, "PoseOutput"]:
+        """Features of CLIP tokens (:meth:`spotdiff_model.hub.VisionEncoder.tokens`).
+
+        Args:
+            tokens_NTI: Of the pictures.
+            posed_MTI: Of further pictures, which the pose expert alone is to see; what it sees is given, too.
+        """
+        output = self._features(tokens_NTI)
+        return output if posed_MTI is None else (output, self.pose_expert(posed_MTI))
+
+    def _features(self, tokens_NTI: Tensor) -> EncoderOutput:
         count = len(tokens_NTI)
         pose = background = tokens_NTI.new_zeros(count, 0)
         keypoints, log_heatmap = tokens_NTI.new_zeros(count, KEYPOINTS, 3), tokens_NTI.new_zeros(count, 0, KEYPOINTS)
@@ -353,49 +369,3 @@ class Aligner(nn.Module):
         """Begins among the token embeddings ``[V, token_dim]`` that the text encoder knows."""
         self.mean.copy_(vocabulary.mean(dim=0).expand_as(self.mean))
         self.scale.copy_(vocabulary.std(dim=0))
-
-
-class Stem(nn.Module):
-    """Two layers that see each token by itself, so that what is learned at one place holds at all places."""
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.mix = nn.Linear(inputs, width)
-        self.deep = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, tokens_NTI: Tensor) -> Tensor:
-        """``[N, T, W]``."""
-        mixed_NTW = F.gelu(self.mix(tokens_NTI))
-        return self.norm(mixed_NTW + F.gelu(self.deep(mixed_NTW)))
-
-
-class AttentionPooling(nn.Module):
-    """Learned queries, each of which gathers what it looks for wherever it stands."""
-
-    def __init__(self, width: int, queries: int, out: int) -> None:
-        super().__init__()
-        self.scores = nn.Linear(width, queries)
-        self.values = nn.Linear(width, width)
-        self.out = nn.Sequential(nn.Linear(queries * width, 2 * out), nn.GELU(), nn.Linear(2 * out, out))
-
-    def forward(self, tokens_NTW: Tensor) -> Tensor:
-        """``[N, D]``."""
-        attention_NTQ = self.scores(tokens_NTW).softmax(dim=1)
-        pooled_NQW = torch.einsum("ntq,ntw->nqw", attention_NTQ, self.values(tokens_NTW))
-        return self.out(pooled_NQW.flatten(1))
-
-
-class Neighbours(nn.Module):
-    """A residual 3 x 3 convolution over the patches' grid."""
-
-    def __init__(self, width: int, grid: int) -> None:
-        super().__init__()
-        self.grid = grid
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, patches_NPW: Tensor) -> Tensor:
-        """``[N, P, W]``."""
-        mixed = self.mix(patches_NPW.transpose(1, 2).unflatten(2, (self.grid, self.grid)))
-        return self.norm(patches_NPW + F.gelu(mixed).flatten(2).transpose(1, 2))

@@ -96,6 +96,8 @@ def recipe(trained: TrainConfig) -> str:
     options = [f"--manifest {Path(trained.manifest).name}"]
     for name in sorted(TrainConfig.model_fields.keys() - _PLACES):
         value = getattr(trained, name)
+        if name == "pose_pictures" and value:
+            value = Path(value).name
         if value == getattr(defaults, name):
             continue
         if isinstance(value, bool):

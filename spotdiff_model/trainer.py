@@ -4,6 +4,7 @@
          + w_distillation * noise_prediction against the text-prompt teacher
          + w_text * text_alignment                                          of S* and of the subject's description
          + w_spotting * (keypoints of f_p + supervised_contrastive of f_b by background and of f_s by subject)
+         + w_spotting * keypoints of f_p in further pictures                if there are some
          + w_orthogonality * orthogonality(f_s; f_p, f_b)
          + w_independence * (cross_covariance + hsic)(f_s; f_p, f_b)
 
@@ -30,8 +31,9 @@ from spotdiff_model import losses
 from spotdiff_model.config import TrainConfig, spoken_template
 from spotdiff_model.data.features import FrozenFeatures
 from spotdiff_model.data.pairs import Batch, TrainingPairs
+from spotdiff_model.data.pose_pictures import PosePictures
 from spotdiff_model.hub import Diffusion
-from spotdiff_model.model import EncoderOutput
+from spotdiff_model.model import EncoderOutput, PoseOutput
 from spotdiff_model.placeholder import PLACEHOLDER, Prompts, tokenize
 from spotdiff_model.text import Conditions
 from spotdiff_model.training import checkpoints
@@ -99,7 +101,9 @@ class Trainer:
         accelerator.register_for_checkpointing(self.schedule)
         template = spoken_template(prepared.profile)
         num_pseudo_tokens = prepared.encoder.config.num_pseudo_tokens
-        self.objective = Objective(config, prepared.features, prepared.diffusion, unet, num_pseudo_tokens, template)
+        self.objective = Objective(
+            config, prepared.features, prepared.diffusion, unet, num_pseudo_tokens, template, prepared.poses
+        )
         self.pairs = TrainingPairs(prepared.features.rows, config.seed, config.reference, config.augmentations)
 
     def run(self) -> None:
@@ -214,6 +218,7 @@ class Objective:
         unet: nn.Module,
         num_pseudo_tokens: int,
         prompt_template: str,
+        poses: PosePictures | None = None,
     ) -> None:
         """Prepares labels and prompts.
 
@@ -224,7 +229,9 @@ class Objective:
             unet: ``diffusion.unet``, or what accelerate has wrapped around it.
             num_pseudo_tokens: Pseudo-tokens per placeholder.
             prompt_template: With ``{subject}`` and ``{background}``; of the manifest's profile.
+            poses: Further pictures for the pose expert.
         """
+        self.poses = poses
         self.config, self.features, self.diffusion, self.unet = config, features, diffusion, unet
         rows = features.rows
         prompts, numbers = np.unique(rows.background_prompt, return_inverse=True)
@@ -244,6 +251,7 @@ class Objective:
             "text": config.text_weight,
             "orthogonality": config.orthogonality_weight if config.experts else 0.0,
             "keypoints": config.spotting_weight if config.experts else 0.0,
+            "more_keypoints": config.spotting_weight if poses else 0.0,
             "background": config.spotting_weight if config.experts else 0.0,
             "subject": config.spotting_weight,
             "independence": config.independence_weight if config.experts else 0.0,
@@ -262,9 +270,16 @@ class Objective:
         places = np.concatenate([batch.references, batch.targets])
         augmentations = np.concatenate([batch.reference_augmentations, batch.target_augmentations])
         tokens = torch.from_numpy(self.features.tokens(places, augmentations)).to(device)
-        output: EncoderOutput = encoder(tokens)
-        gathered = EncoderOutput(*(gather(values) for values in output))
         parts: Parts = {}
+        output: EncoderOutput
+        if "more_keypoints" in self.weights:
+            posed, wanted = self._posed(step, device)
+            output, seen = encoder(tokens, posed)
+            found = PoseOutput(*(gather(values) for values in seen))
+            parts["more_keypoints"] = _keypoints(found, gather(wanted))
+        else:
+            output = encoder(tokens)
+        gathered = EncoderOutput(*(gather(values) for values in output))
         parts |= self._features(gathered, places, augmentations, device)
         if {"noise", "distillation", "text"} & self.weights.keys():
             parts |= self._diffusion(output.pseudo_tokens, batch, step, device)
@@ -287,11 +302,7 @@ class Objective:
         if not self.config.experts:
             return parts
         keypoints = gather(torch.from_numpy(self.features.keypoints[augmentations, places]).to(device))
-        parts["keypoints"] = (
-            losses.keypoint_regression(output.keypoints, keypoints)
-            + losses.keypoint_places(output.log_heatmap, keypoints)
-            + losses.keypoint_votes(output.votes, keypoints)
-        )
+        parts["keypoints"] = _keypoints(output, keypoints)
         parts["background"] = losses.supervised_contrastive(output.background, labels["background_id"])
         parts["orthogonality"] = losses.orthogonality(output.subject, output.pose, output.background)
         # the experts are not to hide what they know for the sake of independence
@@ -300,6 +311,13 @@ class Objective:
             [losses.cross_covariance(output.subject, other) + losses.hsic(output.subject, other) for other in others]
         ).mean()
         return parts
+
+    def _posed(self, step: DeviceStep, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Tokens and keypoints of this device's further pictures for the pose expert."""
+        assert self.poses is not None
+        drawn = self.poses.batch(self.config.seed, step.number, self.config.pose_batch_size * step.world)
+        tokens, keypoints = (torch.from_numpy(values[step.rank :: step.world]).to(device) for values in drawn)
+        return tokens, keypoints
 
     def _diffusion(self, pseudo_tokens: Tensor, batch: Batch, step: DeviceStep, device: torch.device) -> Parts:
         """What the references' pseudo-tokens in the targets' prompts do, to the text's features and to the UNet."""
@@ -350,6 +368,15 @@ class Objective:
         noise = torch.randn((count, *shape[1:]), generator=generator)
         times = torch.randint(self.diffusion.scheduler.config.num_train_timesteps, (count,), generator=generator)
         return noise[step.rank :: step.world], times[step.rank :: step.world]
+
+
+def _keypoints(found: EncoderOutput | PoseOutput, wanted: Tensor) -> Tensor:
+    """What the pose expert is to minimise."""
+    return (
+        losses.keypoint_regression(found.keypoints, wanted)
+        + losses.keypoint_places(found.log_heatmap, wanted)
+        + losses.keypoint_votes(found.votes, wanted)
+    )
 
 
 def _flat(config: TrainConfig) -> dict[str, Any]:

@@ -23,6 +23,9 @@ class PaperConfig(BaseModel):
     output_dir: str = Field("work/paper", description="Gets trainings, evaluations, tables and figures; resumes there.")
     models_root: str | None = Field(None, description="Folder in hub layout that stands in for the hub.")
     small: bool = Field(False, description="Toy size: shows that all parts run, proves nothing.")
+    pose_pictures: str | None = Field(
+        None, description="As in training: further pictures with keypoints, for the pose expert of ours."
+    )
     methods: str | None = Field(None, description="Only these rows of table 1, by commas.")
     tables: str = Field(",".join(_PARTS), description="Which parts, by commas.")
 
@@ -49,7 +52,10 @@ def main(**options: Any) -> None:
     if config.methods:
         effort = replace(effort, methods=tuple(config.methods.split(",")))
     folder = Path(config.output_dir)
-    paper = Paper(config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True))
+    paper = Paper(
+        config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True),
+        config.pose_pictures,
+    )  # fmt: skip
     paper.ask()
     for each in runs(effort):
         if each.group in parts:
@@ -57,6 +63,8 @@ def main(**options: Any) -> None:
             if found is not None:
                 parts[each.group].append((each, found))
     head = f"On {data_of(config.manifest)}, {effort.steps} steps, seeds {list(range(effort.seeds))}."
+    if config.pose_pictures:
+        head += f" The pose expert of ours also learns from `{config.pose_pictures}`."
     for name, results in parts.items():
         if name in ("table1", "table2") and results:
             text = f"{head}\n\n{table(results, reads=name == 'table1')}\n"

@@ -27,6 +27,7 @@ class Paper:
     Attributes:
         manifest: The dataset.
         folder: Of all trainings, tables and figures.
+        pose_pictures: Further pictures for the pose expert of ours.
     """
 
     manifest: str
@@ -34,6 +35,7 @@ class Paper:
     effort: Effort
     models_root: str | None
     say: Say
+    pose_pictures: str | None = None
 
     @property
     def requests(self) -> Path:
@@ -87,7 +89,8 @@ class Paper:
 
             quiet = {"report_to": "none", "num_validation_images": 0, "cache_dir": str(self.folder / "cache")}
             sizes = {"max_train_steps": effort.steps, "train_batch_size": effort.batch}
-            settings = {**quiet, **sizes, **OURS[run.method], **shared}
+            more = {"pose_pictures": self.pose_pictures}
+            settings = {**quiet, **sizes, **more, **OURS[run.method], **shared}
             train(train_config(**settings, resume_from_checkpoint="latest"))
             return
         from spotdiff_model.baselines.per_subject import PerSubject

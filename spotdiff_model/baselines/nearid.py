@@ -24,8 +24,9 @@ from spotdiff_model.baselines.baseline import Baseline, Condition, Parts
 from spotdiff_model.baselines.config import Saved
 from spotdiff_model.baselines.data import Batch, Shown
 from spotdiff_model.baselines.frozen import Frozen
+from spotdiff_model.layers import AttentionPooling, Stem
 from spotdiff_model.losses import near_identity
-from spotdiff_model.model import Aligner, AttentionPooling, Stem
+from spotdiff_model.model import Aligner
 
 _LAYERS = (2, -1)
 """Half-way and last, as shares of the depth say; the head may choose."""

@@ -41,6 +41,7 @@ def searched(
     """
     rows = read_rows(config.manifest)
     found: list[dict[str, float | None]] = []
+    able: dict[float, float] = {}
     for factor in FACTORS:
         rate = config.learning_rate * factor
         trial = config.model_copy(
@@ -54,7 +55,8 @@ def searched(
         finite = math.isfinite(loss)
         say(f"{config.method}: learning rate {rate:.2g}: validation loss {f'{loss:.4f}' if finite else 'not finite'}")
         found.append({"learning_rate": rate, "validation_loss": loss if finite else None})
-    able = {loss: entry["learning_rate"] for entry in found if (loss := entry["validation_loss"]) is not None}
+        if finite:
+            able[loss] = rate
     store.write_bytes(str(Path(config.output_dir) / SEARCH), (json.dumps(found, indent=1) + "\n").encode())
     if not able:
         raise UserError(f"search for {config.method}: no learning rate of {config.learning_rate:g} x {FACTORS} trains")

@@ -38,6 +38,11 @@ def ranking_key(measure: str) -> str:
     return f"ranking/subject/{measure}"
 
 
+def twins_key(measure: str) -> str:
+    """A measure of how a subject is told from its near twin."""
+    return f"twins/subject/{measure}"
+
+
 def retrieval_key(feature: str, gallery: str, measure: str) -> str:
     """A measure of the retrieval of a feature's own factor."""
     return f"retrieval/{feature}/{gallery}/{measure}"
@@ -205,6 +210,10 @@ PAIRWISE = Metric(
     ranking_key("pairwise"), "pairwise accuracy of the same, f_s", "pairwise",
     ranking_key("pairwise_chance"), _fixed(0.995), _fixed(0.995),
 )  # fmt: skip
+TWINS = Metric(
+    twins_key("pairwise"), "told from a near twin, who differs in one attribute (pairwise), f_s", "near twins",
+    twins_key("pairwise_chance"),
+)  # fmt: skip
 POSE = Metric(
     leakage_key("linear", "subject", "pose"), "pose readable from f_s (R2, linear probe)", "pose R2",
     leakage_chance_key("linear", "subject", "pose"), _pose_must, _fixed(0.05), better="lower",
@@ -257,7 +266,7 @@ LOOK_ALIKES = Metric(
 )  # fmt: skip
 
 METRICS = (
-    R1, MAP, R1_EASY, SSR, PAIRWISE, POSE, POSE_ID, BACKGROUND, SUBJECT, ATTRIBUTES, KEYPOINTS, KEPT, LOOK_ALIKES,
-    POSE_COPY, COPY_IDENTITY, COPY_POSE, COPY_BACKGROUND,
+    R1, MAP, R1_EASY, SSR, PAIRWISE, TWINS, POSE, POSE_ID, BACKGROUND, SUBJECT, ATTRIBUTES, KEYPOINTS, KEPT,
+    LOOK_ALIKES, POSE_COPY, COPY_IDENTITY, COPY_POSE, COPY_BACKGROUND,
 )  # fmt: skip
 """In the order of the table and of the criteria."""

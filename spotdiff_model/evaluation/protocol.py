@@ -69,6 +69,7 @@ def protocol(
             "impostors": "all pictures of other subjects before the query's background",
             "margin": 0.0,
         },
+        "twins": "true views and pictures of near twins, both before another background and in another pose",
         "errors": "standard errors of means, clustered by subject (CR1)",
         "dependence": f"bias-corrected squared distance correlation, 500 rows, {settings.permutations} permutations",
         "clip": {**profile.models.clip.model_dump(), "preprocessing": "the repo's CLIPImageProcessor"},

@@ -19,8 +19,9 @@ from spotdiff_model.config import (
     spoken_template,
 )
 from spotdiff_model.data.features import CacheProgress, FrozenFeatures, freeze
+from spotdiff_model.data.pose_pictures import PosePictures, read_pose_pictures
 from spotdiff_model.data.rows import Rows, check_trainable, read_rows
-from spotdiff_model.hub import Diffusion, has_two_text_encoders, load_diffusion, vision_encoder_shape
+from spotdiff_model.hub import Diffusion, has_two_text_encoders, load_diffusion, vision_encoder, vision_encoder_shape
 from spotdiff_model.model import SpotDiffEncoder
 
 
@@ -30,6 +31,7 @@ class Prepared:
 
     Attributes:
         profile: Of the manifest.
+        poses: Further pictures for the pose expert; None where there are none, or no expert.
         validation: Rows to show progress on; none of them is trained on, unless the manifest has a train split only.
     """
 
@@ -37,6 +39,7 @@ class Prepared:
     encoder: SpotDiffEncoder
     diffusion: Diffusion
     features: FrozenFeatures
+    poses: PosePictures | None
     validation: Rows
 
 
@@ -56,11 +59,15 @@ def prepare(config: TrainConfig, progress: CacheProgress) -> Prepared:
     diffusion = load_diffusion(Model(described.models.base, config.models_root), vae)
     _check_schedule(diffusion, described)
     frozen = freeze(train, config, described, diffusion, progress)
+    poses = None
+    if config.pose_pictures and config.experts:
+        clip = vision_encoder(described, config.models_root)
+        poses = read_pose_pictures(config.pose_pictures, frozen.clip, clip, progress)
     torch.manual_seed(config.seed)
     encoder = SpotDiffEncoder(described).with_models_root(config.models_root)
     encoder.aligner.start_at(diffusion.text.vocabulary)
     held_out = rows.select(rows.split == "validation")
-    return Prepared(profile, encoder, diffusion, frozen, held_out if len(held_out) else train)
+    return Prepared(profile, encoder, diffusion, frozen, poses, held_out if len(held_out) else train)
 
 
 def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) -> EncoderConfig:

@@ -47,6 +47,12 @@ def test_a_leak_is_caught_although_every_sample_is_orthogonal(factors):
     assert above_chance(matrix["subject"]["background"]) < 0.12
 
 
+def test_on_permuted_labels_nothing_is_read_of_perfect_and_leaking_features_alike(factors):
+    for features in (perfect(factors), leaking(factors)):
+        matrix = leakage(features, factors, replace(SETTINGS, permuted=True), seed=0)
+        assert all(above_chance(score) < 0.1 for row in matrix.values() for score in row.values())
+
+
 @pytest.mark.parametrize("settings", [SETTINGS, MLP])
 def test_probes_on_random_features_sit_at_chance(factors, settings):
     matrix = leakage(guessing(factors), factors, settings, seed=0)
