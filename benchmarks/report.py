@@ -1,8 +1,12 @@
 """What a report costs: seconds, bytes and memory to write it, and seconds until it can be used in a browser.
 
     python benchmarks/report.py [--variations 1000 10000] [--size 64] [--browser]
+    python benchmarks/report.py --manifest FILE [--work DIR]
 
-The manifests are made for the measurement, in no time and without models: their rows have true ids, splits and
+With ``--manifest`` the report of that build is written anew into a temporary folder and opened in Chromium; exit code
+1: a page is not ready within two seconds, says an error, or has a serious finding of axe.
+
+Otherwise manifests are made for the measurement, in no time and without models: their rows have true ids, splits and
 checksums and go through the manifest's own writer, but their pictures are a few hundred renders of the miniature world,
 used again and again. Scores are drawn at random. One row in fifty is among the misses.
 """
@@ -19,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.report import run_pictures
 from pipeline import ids
 from pipeline.config import Splits, build_config, load_profile
 from pipeline.imaging.phash import phash
@@ -47,6 +53,10 @@ PICTURES = 200
 SUBJECTS, BACKGROUNDS = 10, 10
 MISSED = 50
 """One variation in so many is missed."""
+PAGES, ANSWERS = (INDEX, "browse.html", "compare.html", "rejects.html"), ("filter", "open", "slider")
+READY = "performance.getEntriesByName('spotdiff-ready')[0]?.startTime"
+LOAD_SECONDS = 2.0
+"""In which a page must answer."""
 
 
 @functools.cache
@@ -125,38 +135,98 @@ def make_manifest(path: Path, variations: int, size: int) -> Manifest:
     return Manifest(str(path))
 
 
-def usable(site: Path, chromium: str) -> dict[str, float]:
-    """Seconds from asking for a page until its filters and charts answer, in a browser that is there already."""
+@contextmanager
+def tab_of(chromium: str, wrong: list[str]) -> Iterator[Any]:
+    """A tab of a browser; what its pages complain of is added to ``wrong``."""
     from playwright.sync_api import sync_playwright
 
-    ready = "performance.getEntriesByName('spotdiff-ready')[0]?.startTime"
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
         tab.goto("about:blank")
-        told = {}
-        for page in (INDEX, "browse.html", "compare.html"):
-            tab.goto((site / page).as_uri())
-            tab.wait_for_function(ready)
-            told[page.removesuffix(".html")] = tab.evaluate(ready) / 1000
-        tab.goto((site / "browse.html").as_uri())
-        tab.wait_for_function(ready)
-        slide = "input => { input.value = .75; input.dispatchEvent(new Event('input', {bubbles: true})); }"
-        before, count = time.monotonic(), tab.locator("#count").text_content()
-        tab.locator("input[name=pose_score]").evaluate(slide)
-        tab.wait_for_function(f"document.getElementById('count').textContent !== {json.dumps(count)}")
-        told["filter"] = time.monotonic() - before
+        yield tab
         browser.close()
+
+
+def opened(tab: Any, page: Path) -> float:
+    """Opens a page; seconds until its filters and charts answer, by the browser's own clock."""
+    tab.goto(page.as_uri())
+    tab.wait_for_function(READY)
+    return float(tab.evaluate(READY)) / 1000
+
+
+def usable(site: Path, tab: Any) -> dict[str, float]:
+    """Seconds of each page, and until a filter, a stricter threshold, and a click on a picture are answered."""
+    told = {page.removesuffix(".html"): opened(tab, site / page) for page in PAGES}
+
+    def until(name: str, act: Callable[[], object], answered: str) -> None:
+        before = time.monotonic()
+        act()
+        tab.wait_for_function(answered)
+        told[name] = time.monotonic() - before
+
+    opened(tab, site / "browse.html")
+    all_rows = json.dumps(tab.locator("#count").text_content())
+    changed = f"document.getElementById('count').textContent !== {all_rows}"
+    until("filter", lambda: tab.select_option("select[name=split]", "train"), changed)
+    tile = tab.locator("button.tile").first
+    until("open", tile.click, "document.querySelector('#viewer .copy') !== null")
+    opened(tab, site / INDEX)
+    slider = tab.locator(".score[data-score=pose_score] input").first
+    slider.focus()
+    until("slider", lambda: slider.press("PageUp"), "!document.getElementById('verdict').hidden")
     return told
+
+
+def serious(site: Path, tab: Any) -> list[str]:
+    """What axe finds on each page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    for page in PAGES:
+        opened(tab, site / page)
+        result = Axe().run(tab, options={"preload": False}).response["violations"]
+        found += [f"{page}: {one['id']}" for one in result if one["impact"] in ("serious", "critical")]
+    return found
+
+
+def given(arguments: argparse.Namespace) -> int:
+    """Writes and opens the report of a manifest that is there."""
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="spotdiff-report-") as name:
+        site, manifest = Path(name) / "report", Manifest(arguments.manifest)
+        run = run_pictures(manifest, arguments.work, "the report goes")
+        cpu = time.process_time()
+        report = write_report(manifest, str(site), run)
+        cpu = time.process_time() - cpu
+        with tab_of(arguments.chromium, wrong) as tab:
+            told = usable(site, tab)
+            findings = serious(site, tab)
+    size = f"{report.bytes / 1e6:.1f} MB in {report.files} files, {cpu:.1f} s of CPU"
+    pictures = "with" if run else "without"
+    console = Console(width=140)
+    console.print(f"{manifest.rows} variations: {size}, {pictures} the run's photos and rejected pictures")
+    table = Table(*(f"{name} s" for name in told), box=None)
+    table.add_row(*(f"{seconds:.2f}" for seconds in told.values()))
+    console.print(table)
+    slow = [name for name in (page.removesuffix(".html") for page in PAGES) if told[name] > LOAD_SECONDS]
+    for problem in (*wrong, *findings, *(f"{name}: not ready within {LOAD_SECONDS:g} s" for name in slow)):
+        console.print(problem, style="red", markup=False)
+    console.print(f"{len(wrong)} errors or warnings in the console, {len(findings)} serious findings of axe")
+    return 1 if wrong or findings or slow else 0
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.manifest:
+        return given(arguments)
     if arguments.folder:
         _measure(arguments)
         return 0
     table = Table(box=None)
-    pages = ("index", "browse", "compare", "filter") if arguments.browser else ()
+    pages = (*(page.removesuffix(".html") for page in PAGES), *ANSWERS) if arguments.browser else ()
     for name in (
         "variations",
         "manifest MB",
@@ -176,7 +246,10 @@ def main() -> int:
             told = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
             size = sum(Path(path).stat().st_size for path in made.paths) / 1e6
             numbers = [f"{size:.1f}", f"{told['seconds']:.1f}", f"{told['cpu']:.1f}", f"{told['bytes'] / 1e6:.1f}"]
-            used = usable(Path(report_folder(made.path)), arguments.chromium) if arguments.browser else {}
+            used = {}
+            if arguments.browser:
+                with tab_of(arguments.chromium, []) as tab:
+                    used = usable(Path(report_folder(made.path)), tab)
             found = [f"{told['files']}", f"{told['peak']:.0f}", *(f"{used[page]:.2f}" for page in pages)]
             table.add_row(str(made.rows), *numbers, *found)
         finally:
@@ -204,6 +277,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variations", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--size", type=int, default=64, help="Side of the pictures, pixels.")
+    parser.add_argument("--manifest", help="Of a build: measure its report instead.")
+    parser.add_argument("--work", default="work", help="The build's --work, for photos and rejected pictures.")
     parser.add_argument("--browser", action="store_true", help="Open the reports in Chromium, too (needs Playwright).")
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="Its program.")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -41,6 +41,8 @@ end() {
     exit "$code"
 }
 trap end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 engine() {
     docker info > /dev/null 2>&1 && return

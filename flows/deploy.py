@@ -55,7 +55,12 @@ def deploy(folder: Path, limits: Mapping[str, int] = POOLS, silent: timedelta = 
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise UserError(f"prefect deploy: {said[-1] if said else done.returncode}")
-    for automation in automations(silent):
+    set_automations(silent)
+
+
+def set_automations(silent: timedelta = SILENT, pending: timedelta = PENDING) -> None:
+    """Makes the server's automations those of :func:`automations`."""
+    for automation in automations(silent, pending):
         _automation(automation)
 
 

@@ -59,3 +59,42 @@ def test_every_variable_of_compose_is_in_the_example_of_its_settings() -> None:
     wanted = set(re.findall(r"\$\{([A-Z_0-9]+)", (DOCKER / "compose.yaml").read_text()))
     told = set(re.findall(r"^([A-Z_0-9]+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
     assert wanted - told == {"S3_IMAGE", "RAY_SHM"}
+
+
+def _batch(name: str, tmp_path: Path, **slurm: str) -> str:
+    """Runs a batch script as Slurm would, with programs that print what they are called with."""
+    bin_ = tmp_path / ".venv" / "bin"
+    bin_.mkdir(parents=True, exist_ok=True)
+    says = {
+        "spotdiff": 'echo "spotdiff $*; $PREFECT_HOME"',
+        "ray": 'echo "ray $*"',
+        "srun": 'echo "srun $1"; shift; "$@"',
+    }
+    for program, text in {**says, "scontrol": "printf 'first\\nsecond\\n'"}.items():
+        (bin_ / program).write_text(f"#!/bin/bash\n{text}\n")
+        (bin_ / program).chmod(0o755)
+    environment = {"PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(tmp_path), "SPOTDIFF": str(tmp_path), **slurm}
+    done = subprocess.run(
+        ["bash", DOCKER / "slurm" / name], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_array_of_parts_is_an_array_and_the_whole_is_not(tmp_path: Path) -> None:
+    job = {"SLURM_JOB_ID": "7", "TMPDIR": "/tmp", "MANIFEST": "m.parquet", "WORK": "w"}
+    array = {**job, "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MAX": "16"}
+    whole = "spotdiff build /shared/photos --manifest m.parquet --work w --profile sd15"
+    assert _batch("parts.sbatch", tmp_path, **array) == f"{whole} --part 3/16; /tmp/prefect-7\n"
+    alone = {**array, "SLURM_ARRAY_TASK_MAX": "3", "PARTS": "16"}
+    assert "--part 3/16;" in _batch("parts.sbatch", tmp_path, **alone), "one part submitted again"
+    assert _batch("parts.sbatch", tmp_path, **job) == f"{whole}; /tmp/prefect-7\n"
+
+
+def test_ray_on_slurm_is_one_command_on_every_node(tmp_path: Path) -> None:
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NNODES": "2", "SOURCES": "in"}
+    step, ray = _batch("ray.sbatch", tmp_path, **job).splitlines()
+    assert step == "srun --kill-on-bad-exit=1"
+    command = f"{tmp_path}/.venv/bin/spotdiff build in --manifest /shared/spotdiff/v1.parquet"
+    assert ray.startswith(f"ray symmetric-run --address first:6379 --min-nodes 2 -- {command}")
+    assert ray.endswith("--engine ray --ray-address auto")

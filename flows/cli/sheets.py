@@ -1,4 +1,4 @@
-"""``spotdiff contact-sheet``: one picture a source, drawn from the manifest, or from the fragments of a build at work."""
+"""``spotdiff contact-sheet``: one picture a source, drawn from the manifest, or from a build's fragments."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import ray
+from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 from ray.exceptions import RayError, RayTaskError
@@ -21,10 +23,13 @@ from pipeline.runner.engine import Chain
 from pipeline.runner.plan import Shard
 from pipeline.runner.task import StageTask
 
+logger = logging.getLogger(__name__)
 LOST_WORKERS = 3
 """How often Ray runs a task again whose process or machine died."""
 QUEUED = 2
 """Shards under way for each task that the cluster can run at a time: the rest waits where Ray sees it."""
+MACHINES_SECONDS = 180.0
+"""How long a cluster may be a head alone, when a build begins; Ray gives a machine half a minute to start."""
 _COUNT_SECONDS = 5.0
 
 
@@ -84,13 +89,16 @@ class RayEngine:
             return [[] for _ in shards]
         needs = Needs(max(task.gpus for task in tasks), self.profile.torch_threads)
         room = _now_and_then(needs.room)
+        self._wait_for_machines()
         if not room():
             raise UserError(
                 f"profile {self.profile.name}: a task takes {needs}, which no machine of the Ray cluster has; "
                 "add one, or set gpus and torch_threads in a profile of your own"
             )
         runner: RayTaskRunner[Landed] = RayTaskRunner()
-        with runner, remote_options(**needs.options()), news_desk() as desk:
+        # a worker's process asks for the server's version when it begins, and would refuse its task where it is gone
+        unasked = temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False})
+        with unasked, runner, remote_options(**needs.options()), news_desk() as desk:
             drive = Drive(
                 runner,
                 [prefect_task(task, desk.report) for task in tasks],
@@ -105,6 +113,22 @@ class RayEngine:
                 if isinstance(error, RayError):
                     raise UserError(_told(error)) from error
                 raise
+
+    def _wait_for_machines(self) -> None:
+        """A head that does no work is there before its workers, and after they were lost; they are waited for."""
+        deadline = time.monotonic() + MACHINES_SECONDS
+        while not _cores() and not self.cancel.is_set():
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"the Ray cluster has had no machine that works for {MACHINES_SECONDS:g} s, but a head alone; "
+                    "`ray start --address=HEAD:6379` on another one adds it"
+                )
+            logger.info("waiting for machines to join the Ray cluster")
+            self.cancel.wait(_COUNT_SECONDS)
+
+
+def _cores() -> float:
+    return sum(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
 
 
 def _call_off(drive: Drive) -> None:

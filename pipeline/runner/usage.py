@@ -13,10 +13,10 @@ import socket
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,8 @@ def _gpus() -> Iterator[Meter]:
                 by_number = name.isdigit()
                 card = nvml.nvmlDeviceGetHandleByIndex(int(name)) if by_number else nvml.nvmlDeviceGetHandleByUUID(name)
                 nvml.nvmlDeviceGetTotalEnergyConsumption(card)
-                yield Meter(
-                    f"{nvml.nvmlDeviceGetName(card)} ({name})",
-                    lambda card=card: nvml.nvmlDeviceGetTotalEnergyConsumption(card) / 1e3,
-                )
+                read = partial(_scaled, partial(nvml.nvmlDeviceGetTotalEnergyConsumption, card), 1e3)
+                yield Meter(f"{nvml.nvmlDeviceGetName(card)} ({name})", read)
 
 
 def _processors() -> Iterator[Meter]:
@@ -78,7 +76,11 @@ def _processors() -> Iterator[Meter]:
             counter, span = zone / "energy_uj", int((zone / "max_energy_range_uj").read_text()) / 1e6
             int(counter.read_text())
             if name.startswith("package") or name == "dram":  # the rest is part of these
-                yield Meter(f"{name} ({zone.name})", lambda counter=counter: int(counter.read_text()) / 1e6, span)
+                yield Meter(f"{name} ({zone.name})", partial(_scaled, counter.read_text, 1e6), span)
+
+
+def _scaled(read: Callable[[], str | int], unit: float) -> float:
+    return int(read()) / unit
 
 
 @dataclass
@@ -88,7 +90,7 @@ class _Note:
     meters: Sequence[Meter]
     measured: bool
     began: float = field(default_factory=time.time)
-    joules: Counter[str] = field(default_factory=Counter)
+    joules: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -96,11 +98,12 @@ class _Note:
             with suppress(Exception):
                 now = meter.read()
                 grown = now - self.last.get(meter.name, now)
-                self.joules[meter.name] += max(grown if grown >= 0 else grown + (meter.span or 0), 0)
+                grown = max(grown if grown >= 0 else grown + (meter.span or 0), 0)
+                self.joules[meter.name] = self.joules.get(meter.name, 0) + grown
                 self.last[meter.name] = now
 
     def said(self) -> dict[str, Any]:
-        joules = dict(self.joules) if self.measured and self.joules else None
+        joules = self.joules if self.measured and self.joules else None
         return {"host": socket.gethostname(), "began": self.began, "ended": time.time(), "joules": joules}
 
 
@@ -153,7 +156,8 @@ def used(root: str, price: float | None = None) -> dict[str, Any] | None:
     notes = sorted(_notes(root), key=lambda note: (note["host"], note["began"]))
     if not notes:
         return None
-    seconds, joules, known = 0.0, Counter[str](), True
+    seconds, known = 0.0, True
+    joules: dict[str, float] = {}
     host, busy_until = None, 0.0
     for note in notes:
         if note["host"] != host:
@@ -161,7 +165,8 @@ def used(root: str, price: float | None = None) -> dict[str, Any] | None:
         known = known and note["joules"] is not None and note["began"] >= busy_until
         seconds += max(note["ended"] - max(note["began"], busy_until), 0)
         busy_until = max(busy_until, note["ended"])
-        joules.update(note["joules"] or {})
+        for name, value in (note["joules"] or {}).items():
+            joules[name] = joules.get(name, 0) + value
     cost = None if price is None else round(price * seconds / 3600, 4)
     counted = {name: round(value, 1) for name, value in joules.items()} if known else None
     return {"seconds": round(seconds, 1), "runs": len(notes), "joules": counted, "price": price, "cost": cost}

@@ -261,6 +261,24 @@ def test_a_cluster_without_room_is_told(sources: str, tmp_path: Path) -> None:
         in_flow(engine_of(toy(sources, str(tmp_path)), torch_threads=99), [WhereTask()], 1)
 
 
+def test_machines_that_start_beside_the_head_are_waited_for(
+    sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.engines import ray as engine
+
+    head, worker = ({"Alive": True, "Resources": resources} for resources in ({"GPU": 0.0}, {"CPU": 2.0}))
+    seen = iter([[head], [head], [head, worker]])
+    monkeypatch.setattr(engine.ray, "nodes", lambda: next(seen, [head, worker]))
+    monkeypatch.setattr(engine, "_COUNT_SECONDS", 0.01)
+    with pytest.raises(UserError, match=r"takes 1 GPU and .* CPU, which no machine of the Ray cluster has"):
+        in_flow(engine_of(toy(sources, str(tmp_path))), [WhereTask()], 1)
+    assert next(seen, None) is None
+    monkeypatch.setattr(engine.ray, "nodes", lambda: [head])
+    monkeypatch.setattr(engine, "MACHINES_SECONDS", 0.0)
+    with pytest.raises(UserError, match=r"no machine that works for 0 s, but a head alone; `ray start"):
+        in_flow(engine_of(toy(sources, str(tmp_path))), [WhereTask()], 1)
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nonsense"])
 def test_a_cluster_that_does_not_answer_is_told_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,11 +48,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def started(folder: Path, *engine: str, **environment: str) -> subprocess.Popen[str]:
     """The toy build as a command of its own, in a folder, behind a proxy that is dead."""
     inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     return subprocess.Popen(
-        [*COMMAND, "in", "m.parquet", "work", "0.1"],
+        [*COMMAND, "in", "m.parquet", "work", "0.1", *engine],
         cwd=folder, env={**inherited, "PYTHONPATH": str(ROOT), **PROXIES, **environment},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -65,8 +66,8 @@ def wait_for(what: Callable[[], object], running: subprocess.Popen[str], seconds
         time.sleep(0.05)
 
 
-def ended_well(running: subprocess.Popen[str], folder: Path) -> None:
-    printed, said = running.communicate(timeout=30)
+def ended_well(running: subprocess.Popen[str], folder: Path, seconds: float = 30) -> None:
+    printed, said = running.communicate(timeout=seconds)
     assert running.returncode == 0, said
     assert f"{SOURCES * 12} variations of {SOURCES} sources accepted" in printed
     assert said.count("Prefect's server is gone") == 1
@@ -91,6 +92,35 @@ def test_a_build_outlives_a_configured_server(folder: Path, tmp_path_factory: py
     wait_for(lambda: list(folder.glob("work/*/variations/*.parquet")), running)
     server.stop()
     ended_well(running, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["its own", "configured"])
+def test_a_build_on_ray_outlives_its_server(
+    server: str, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nor do the processes that Ray starts afterwards need it."""
+    pytest.importorskip("ray")
+    ours = None
+    with tempfile.TemporaryDirectory(prefix="r") as short:
+        environment = {
+            "RAY_TMPDIR": short, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(TOYS), str(ROOT / "tests/flows")]),
+        }  # fmt: skip
+        if server == "configured":
+            ours = LocalServer(tmp_path_factory.mktemp("server") / "log")
+            ours.wait()
+            environment["PREFECT_API_URL"] = ours.url
+        running = started(folder, "ray", **environment)
+        wait_for(lambda: list(folder.glob("work/*/variations/*.parquet")), running)
+        if ours:
+            ours.stop()
+        else:
+            children = psutil.Process(running.pid).children()
+            (server_process,) = [child for child in children if "flows.server" in child.cmdline()]
+            server_process.kill()
+        ended_well(running, folder, seconds=120)
 
 
 def test_a_server_that_goes_before_the_flow_begins_leaves_the_work_to_be_taken(folder: Path) -> None:

@@ -31,6 +31,19 @@ toy = flow.from_source(source=".", entrypoint="tests/flows/toy_flow.py:toy_build
 env = {{"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
 toy.deploy(name="toy-build", work_pool_name="spotdiff", print_next_steps=False, job_variables={{"env": env}})
 """
+PENDING_SECONDS = 15
+STUCK = f"""
+from datetime import timedelta
+from prefect.client.orchestration import get_client
+from prefect.states import Pending
+from flows.deploy import set_automations
+set_automations(pending=timedelta(seconds={PENDING_SECONDS}))
+with get_client(sync_client=True) as client:
+    deployment = client.read_deployment_by_name("build-dataset/gpu-cluster")
+    run = client.create_flow_run_from_deployment(deployment.id)
+    client.set_flow_run_state(run.id, Pending(), force=True)
+print(run.id)
+"""
 LOOK = """
 from prefect.client.orchestration import get_client
 with get_client(sync_client=True) as client:
@@ -138,3 +151,12 @@ def test_a_failure_s_message_is_our_one_line(cluster: Cluster, tmp_path: Path) -
     run = found[1]
     until(lambda: cluster.state(run)[0] not in ("RUNNING", "PENDING", "SCHEDULED"), 240, "the end")
     assert cluster.state(run) == ("FAILED", "sources: '/nowhere': no such file or folder")
+
+
+def test_a_run_whose_worker_died_before_it_began_is_ended(cluster: Cluster) -> None:
+    """The worker took it, which is to say: set it to pending. The last test, for it shortens the time."""
+    run = cluster.run("python", "-c", STUCK).split()[-1]
+    assert cluster.state(run)[0] == "PENDING", "nobody knows yet"
+    until(lambda: cluster.state(run)[0] != "PENDING", PENDING_SECONDS + 120, "the automation that ends stuck runs")
+    kind, message = cluster.state(run)
+    assert (kind, message.partition(":")[0]) == ("CRASHED", f"pending for {PENDING_SECONDS} s")

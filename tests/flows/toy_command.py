@@ -1,6 +1,6 @@
 """``spotdiff build`` with the toy stages: the whole command, without models.
 
-Arguments: sources, manifest, work folder, seconds that a variation takes.
+Arguments: sources, manifest, work folder, seconds that a variation takes; the engine, if it is not the local one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from pipeline.stages.sources import Sources
 
 
 def toy_build() -> int:
-    sources, manifest, work, seconds = sys.argv[1:]
+    sources, manifest, work, seconds, *engine = sys.argv[1:]
     config = build_config(sources=(sources,), manifest=manifest, work=work, subjects=3, backgrounds=4, shard_size=1)
     stages = [Sources(size=SIZE), *recipe(variations={"seconds": float(seconds)})]
-    return command.run_build(config, workers=2, verbose=False, stages=stages)
+    scheduling = {"engine": engine[0], "ray_address": "local"} if engine else {}
+    return command.run_build(config, workers=2, verbose=False, stages=stages, **scheduling)
 
 
 if __name__ == "__main__":

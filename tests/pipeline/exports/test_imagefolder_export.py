@@ -90,6 +90,47 @@ def test_the_diffusers_scripts_way_reads_pairs(pairs: Path, rows: Rows, tmp_path
     assert sum(map(bool, other_pose)) > len(targets) / 2
 
 
+def test_diffusers_text_to_image_and_pix2pix_scripts_load_batches_of_pairs(
+    pairs: Path, rows: Rows, tmp_path: Path
+) -> None:
+    """Their own way in: every file below ``--train_data_dir``, default column names, transforms, batches."""
+    from datasets import load_dataset
+    from torchvision import transforms
+
+    files = {"train": os.path.join(pairs, "train", "**")}
+    data = load_dataset("imagefolder", data_files=files, cache_dir=str(tmp_path))["train"]
+    assert {"image", "text", "reference"} <= set(data.column_names)
+    changed = transforms.Compose(
+        [
+            transforms.Resize(16, interpolation=transforms.InterpolationMode.BILINEAR),
+            transforms.CenterCrop(16),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5], [0.5]),
+        ]
+    )
+
+    def prepared(examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for column, name in (("image", "edited"), ("reference", "original")):
+            examples[name] = [changed(image.convert("RGB")) for image in examples[column]]
+        return examples
+
+    def collated(examples: list[dict[str, Any]]) -> dict[str, Any]:
+        pixels = {name: torch.stack([one[name] for one in examples]) for name in ("edited", "original")}
+        return {**pixels, "text": [one["text"] for one in examples], "ids": [one["variation_id"] for one in examples]}
+
+    loader = torch.utils.data.DataLoader(data.with_transform(prepared), batch_size=8, shuffle=True, collate_fn=collated)
+    seen = []
+    for batch in loader:
+        assert batch["edited"].shape[1:] == batch["original"].shape[1:] == (3, 16, 16)
+        assert not torch.equal(batch["edited"], batch["original"])
+        assert batch["text"] == [rows[name]["prompt"] for name in batch["ids"]]
+        wanted = [changed(Image.open(io.BytesIO(rows[name]["image"]["bytes"])).convert("RGB")) for name in batch["ids"]]
+        assert torch.equal(batch["edited"], torch.stack(wanted))
+        seen += batch["ids"]
+    listed = (pairs / "train" / "metadata.jsonl").read_text().splitlines()
+    assert sorted(seen) == sorted(json.loads(line)["variation_id"] for line in listed)
+
+
 def _others(row: dict[str, Any], rows: Rows, *, pose: bool = False) -> list[str]:
     return [
         name

@@ -86,7 +86,9 @@ def test_all_cells_of_all_sheets(built: Built, ledger: Ledger, tmp_path: Path) -
     assert gaps > 20
 
 
-def test_sheets_of_a_manifest_are_those_of_its_fragments(built: Built, ledger: Ledger, work: Path, tmp_path: Path) -> None:
+def test_sheets_of_a_manifest_are_those_of_its_fragments(
+    built: Built, ledger: Ledger, work: Path, tmp_path: Path
+) -> None:
     """Pixel by pixel, gaps with their reasons too; without the work folder the manifest's own pictures remain."""
     of_fragments = write_contact_sheets(ledger, built.fragments, tmp_path / "fragments")
     manifest = Manifest(str(work / "v1.parquet"))
