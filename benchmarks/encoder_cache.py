@@ -61,43 +61,64 @@ class Reencoding:
         return self.prepared.diffusion.prompt_features(list(self.prepared.features.rows.prompt[places])).numpy()
 
 
+class Steps:
+    """Training steps of a prepared encoder with these features, each under the clock."""
+
+    def __init__(self, config: TrainConfig, prepared: Prepared, features: FrozenFeatures | Reencoding) -> None:
+        found: Any = features
+        self.config, self.encoder = config, prepared.encoder.train()
+        self.optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=config.learning_rate)
+        self.pairs = TrainingPairs(prepared.features.rows, config.seed, config.reference, config.augmentations)
+        template, pseudo_tokens = spoken_template(prepared.profile), self.encoder.config.num_pseudo_tokens
+        unet = prepared.diffusion.unet
+        self.objective = Objective(config, found, prepared.diffusion, unet, pseudo_tokens, template)
+
+    def __call__(self, number: int) -> dict[str, float]:
+        """Seconds of wall and CPU time."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        batch = self.pairs.batch(number, self.config.train_batch_size)
+        parts, _ = self.objective.parts(self.encoder, batch, DeviceStep(number))
+        self.objective.total(parts).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
 def steps_of(
     config: TrainConfig, prepared: Prepared, features: FrozenFeatures | Reencoding, count: int
 ) -> dict[str, float]:
-    """Seconds of wall and CPU time that a step takes; one more before them warms up."""
-    found: Any = features
-    encoder = prepared.encoder.train()
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate)
-    pairs = TrainingPairs(prepared.features.rows, config.seed, config.reference, config.augmentations)
-    template = spoken_template(prepared.profile)
-    pseudo_tokens = encoder.config.num_pseudo_tokens
-    objective = Objective(config, found, prepared.diffusion, prepared.diffusion.unet, pseudo_tokens, template)
-    wall = cpu = 0.0
-    for number in range(count + 1):
-        if number == 1:
-            wall, cpu = time.perf_counter(), time.process_time()
-        parts, _ = objective.parts(encoder, pairs.batch(number, config.train_batch_size), DeviceStep(number))
-        objective.total(parts).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return {"wall": (time.perf_counter() - wall) / count, "cpu": (time.process_time() - cpu) / count}
+    """Mean seconds of wall and CPU time that a step takes; one more before them warms up."""
+    step = Steps(config, prepared, features)
+    step(0)
+    taken = [step(number) for number in range(1, count + 1)]
+    return {clock: sum(one[clock] for one in taken) / count for clock in ("wall", "cpu")}
 
 
 def compare(steps: int, **training: Any) -> dict[str, Any]:
-    """Times both kinds of steps of a training with these fields of :class:`TrainConfig`."""
+    """Times both kinds of steps, in turn, of a training with these fields of :class:`TrainConfig`."""
     config = TrainConfig(**training)
     prepared = prepare(config, lambda what, done, of: None)
     rows = prepared.features.rows
     reencoding = Reencoding(prepared, dict(rows.images(np.arange(len(rows)))), config.models_root)
-    result: dict[str, Any] = {
-        "cached": steps_of(config, prepared, prepared.features, steps),
-        "encoded": steps_of(config, prepared, reencoding, steps),
-        "steps": steps,
-        "train_batch_size": config.train_batch_size,
-        "noise_batch_size": config.noise_batch_size,
+    kinds = {
+        "cached": Steps(config, prepared, prepared.features),
+        "encoded": Steps(config, prepared, reencoding),
     }
-    result["speedup"] = {clock: result["encoded"][clock] / result["cached"][clock] for clock in ("wall", "cpu")}
-    return result
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in kinds}
+    for number in range(steps + 1):  # the first of each warms up
+        for name, step in kinds.items():
+            taken[name] += [step(number)]
+    result: dict[str, Any] = {
+        name: {clock: [one[clock] for one in found[1:]] for clock in ("wall", "cpu")} for name, found in taken.items()
+    }
+    for clock in ("wall", "cpu"):
+        pairs = zip(result["encoded"][clock], result["cached"][clock], strict=True)
+        result.setdefault("speedup", {})[clock] = sum(result["encoded"][clock]) / sum(result["cached"][clock])
+        result.setdefault("speedup_by_pair", {})[clock] = [encoded / cached for encoded, cached in pairs]
+    batches = {"train_batch_size": config.train_batch_size, "noise_batch_size": config.noise_batch_size}
+    return {**result, "steps": steps, **batches}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@
 * Training steps of the encoder with CLIP ViT-L/14, cached against encoded again in each step (encoder_cache.py), on a
   dataset of the miniature world, whose small UNet takes part in both; so the figure is about the tower.
 
-On a CPU everything runs in float32. Minutes to an hour; needs 10 GB of memory, and 8 GB of disk unless ``--models``
+On a CPU everything runs in float32. Minutes to an hour; needs 19 GB of memory, and 8 GB of disk unless ``--models``
 names a folder of an earlier run.
 """
 
@@ -124,7 +124,7 @@ def cache(options: argparse.Namespace, folder: Path, models: Path) -> dict[str, 
     rows = build_manifest(opened).rows
     console.log(f"a dataset of {rows} variations; now training steps")
     result = encoder_cache.compare(
-        steps=2,
+        steps=options.training_steps,
         manifest=config.manifest,
         models_root=str(models),
         cache_dir=str(folder / "cache"),
@@ -153,6 +153,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--subjects", type=int, default=1)
     parser.add_argument("--backgrounds", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=8, help="in a training step")
+    parser.add_argument("--training_steps", type=int, default=4, help="of each kind, in turn")
     parser.add_argument("--seed", type=int, default=5_000, help="of the rendered sources")
     parser.add_argument("--only", nargs="+", choices=["build", "cache"], default=["build", "cache"])
     parser.add_argument("--out", default="benchmarks/sd15_shapes.json")

@@ -24,6 +24,8 @@ class Effort:
         subjects, backgrounds, poses, edits: What pictures are asked for.
         sizes: Training pictures in the efficiency sweep.
         scales: Strengths of the subject at which trained baselines are judged.
+        efficient: Methods of the efficiency sweep.
+        ablations: So many of the ablations in table 2; None: all.
         rates: Whether a learning rate is searched for each baseline.
         methods: Rows of table 1; empty: all.
     """
@@ -38,6 +40,8 @@ class Effort:
     edits: int = 3
     sizes: tuple[int, ...] = (1000, 3000, 10000, 30000)
     scales: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5)
+    efficient: tuple[str, ...] = ("ours", "nearid", "ip-adapter", "elite")
+    ablations: int | None = None
     rates: bool = True
     methods: tuple[str, ...] = ()
 
@@ -45,7 +49,7 @@ class Effort:
 FULL = Effort()
 SMALL = Effort(
     steps=20, fit_steps=5, batch=8, seeds=1, subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100),
-    scales=(0.5, 1.0), rates=False,
+    scales=(0.5, 1.0), efficient=("ours", "nearid"), ablations=2, rates=False,
     methods=("ours", "ours-no-text", "nearid-experts", "nearid", "ip-adapter", "elite", "textual-inversion"),
 )  # fmt: skip
 
@@ -53,8 +57,6 @@ _PER_SUBJECT = ("textual-inversion", "dreambooth")
 _LEARNING = (
     "nearid", "ip-adapter", "ip-adapter-plus", "elite-global", "elite", "blip-diffusion", "moma", "disenvisioner",
 )  # fmt: skip
-EFFICIENT = ("ours", "nearid", "ip-adapter", "elite")
-"""Methods of the efficiency sweep."""
 SCALED = ("ip-adapter", "ip-adapter-plus", "elite", "moma", "disenvisioner")
 """Methods with a strength to choose: IP-Adapter's scale, ELITE's llambda, MoMA's strength, DisEnvisioner's scale."""
 FACTORS = ("subject_id", "source_id", "background_id")
@@ -112,11 +114,11 @@ def runs(effort: Effort) -> Iterator[Run]:
     for seed in range(effort.seeds):
         yield from _table1(effort, seed)
     for seed in range(effort.seeds):
-        for ablation in ABLATIONS:
+        for ablation in ABLATIONS[: effort.ablations]:
             yield Run("table2", ablation.name, "ours", seed, dict(ablation.changes))
     for factor in FACTORS:
         for size in effort.sizes:
-            for method in EFFICIENT:
+            for method in effort.efficient:
                 yield Run("efficiency", method, method, 0, factor=factor, size=size)
     for run in _table1(effort, 0):
         if run.method in SCALED and run.changes == {"reference": PAIRED, "unet": "frozen"}:

@@ -51,6 +51,8 @@ def test_the_plan_holds_every_method_native_and_paired_frozen_and_trained():
     trained = {run.folder for run in first}
     assert {run.trained for run in judged.values()} < trained  # strengths are of trainings of table 1
     assert all(run.trained == run.folder for run in everything if run.group != "scale")
+    small = list(runs(SMALL))
+    assert {run.group for run in small} == {run.group for run in everything} and len(small) < 40
     reads = {run.method: run.reads for run in first}
     assert "subject description" in reads["ours"] and "subject description" not in reads["ours-no-text"]
 
@@ -112,12 +114,11 @@ def test_a_part_that_there_is_not_is_named(rendered, tmp_path):
 def test_all_of_it_is_made_once_and_then_found(tmp_path, weights, monkeypatch, capsys):
     monkeypatch.setattr(generator, "grow_judges", lambda: grow_judges(scenes=60, held_out=20, trees=5))
     few = replace(
-        SMALL, steps=2, batch=4, fit_steps=2, subjects=1, backgrounds=1, poses=1, edits=1, sizes=(16,), scales=(0.5,),
+        SMALL, steps=2, batch=4, fit_steps=2, subjects=1, backgrounds=1, poses=1, edits=1, sizes=(16,),
+        scales=(0.5,), efficient=("nearid",), ablations=1,
         methods=("nearid-experts", "ip-adapter", "textual-inversion"),
     )  # fmt: skip
     monkeypatch.setattr(plan, "SMALL", few)
-    monkeypatch.setattr(plan, "ABLATIONS", plan.ABLATIONS[:1])
-    monkeypatch.setattr(plan, "EFFICIENT", ("nearid",))
     monkeypatch.setattr(plan, "FACTORS", ("subject_id",))
     manifest = write_rendered(tmp_path / "v1.parquet", train=3, validation=1, test=2, subjects=3, backgrounds=2)
     options = {"manifest": str(manifest), "output_dir": str(tmp_path / "paper"), "small": True}

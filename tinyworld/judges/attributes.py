@@ -8,6 +8,7 @@ are not judged: at 64 pixels no judge of ours was right in nine of ten perfect p
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -64,8 +65,9 @@ class PixelJudges:
         return found
 
 
+@functools.cache
 def grow_judges(scenes: int = 1200, held_out: int = 200, trees: int = 100) -> PixelJudges:
-    """Renders scenes and fits the judges; the same ones every time.
+    """Renders scenes and fits the judges; the same ones every time, so once a process: that takes half a minute.
 
     Args:
         scenes: Renders to learn from.
