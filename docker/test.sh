@@ -215,8 +215,11 @@ say "rows and digest: $due"
 for service in ${SERVICES-ray-worker-cpu prefect-worker ray-head prefect-server postgres s3}; do
     name=without-$service
     run=$(start "$name")
-    for _ in $(seq 150); do
+    for try in $(seq 150); do
         [[ $(fragments "$name") -ge 2 ]] && break
+        if ((try % 15 == 0)) && [[ $(state "$run") =~ ^(FAILED|CRASHED) ]]; then # before there was anything to kill
+            inside prefect flow-run retry "$run" > /dev/null
+        fi
         sleep 1
     done
     say "$service: killed with $(fragments "$name") of 8 fragments there"
