@@ -91,12 +91,8 @@ def evaluate_config(**values: Any) -> EvaluateConfig:
         raise UserError(f"evaluation: name one of --model, --encoder and --pictures (got {', '.join(named) or 'none'})")
     if config.pictures and not config.requests:
         raise UserError("evaluation: --pictures: also name the list that they were made for (--requests)")
-    if config.scale is not None and (
-        not config.model or config.ablations or config.dreambench or not config.generation
-    ):
-        raise UserError(
-            "evaluation: --scale is of the pictures of a baseline: name its folder with --model, and no more"
-        )
+    if config.scale is not None and not (config.model and config.generation):
+        raise UserError("evaluation: --scale is of a baseline's pictures: it needs --model and generation")
     for name in ("ablations", "dreambench"):
         if getattr(config, name) and not config.model:
             raise UserError(f"evaluation: --{name} needs --model, the output folder of a training")

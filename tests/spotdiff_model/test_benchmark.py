@@ -157,6 +157,12 @@ def test_a_baseline_is_judged_like_ours(manifest, asked, quick, tmp_path, capsys
         and told["reads_in_training"] == ["captions", "class word"]
     )
     assert {"generation/new_pose/copy_geo_pose", "leakage/linear/subject/background"} <= metrics.keys()
+    half, other = tmp_path / "half", {**QUICK, "output_dir": str(tmp_path / "half")}
+    evaluate.main(model=str(folder), manifest=str(manifest), requests=str(asked), bounds=False, scale=0.5, **other)
+    at_half, measured = metrics_of(half)
+    assert (at_half["protocol"]["contestant"]["scale"], told["scale"]) == (0.5, 1.0)
+    assert "generation/new_pose/copy_geo_pose" in measured
+    assert not any(key.startswith(("leakage", "retrieval")) for key in measured), "features do not depend on it"
     leaderboard.main([str(folder)])
     assert "IP-Adapter-mini (our reimplementation)" in capsys.readouterr().out
 
@@ -171,6 +177,9 @@ def test_mistakes_are_told_in_a_line(manifest, asked, tmp_path):
         ({"encoder": f"{__name__}:nothing"}, "has no 'nothing'"),
         ({"encoder": f"{__name__}:QUICK"}, "is no function"),
         ({"encoder": "b", "ablations": True}, "--ablations needs --model"),
+        ({"encoder": "b", "scale": 0.5}, "--scale is of a baseline's pictures"),
+        ({"model": "a", "scale": 0.5, "generation": False}, "--scale is of a baseline's pictures"),
+        ({"model": str(tmp_path), "scale": 0.5}, "--scale: is of baselines, and .* holds none"),
     ):
         with pytest.raises(UserError, match=told):
             evaluate.main(manifest=path, **options)

@@ -13,7 +13,7 @@ from spotdiff_model.baselines.training import prepare
 from spotdiff_model.data.rows import read_rows
 
 WORDS = {"nearid": "a photo", "elite-global": "a photo", "elite": "a photo", "blip-diffusion": "a photo a"}
-"""Before the text transformer, behind these words of the prompt: at S*, which is "a [words] person" in BLIP-Diffusion."""
+"""Before the text transformer, behind these words of the prompt: at S*, for BLIP-Diffusion in "a [words] person"."""
 BESIDE = {"ip-adapter": 1, "ip-adapter-plus": 1, "moma": 1, "disenvisioner": 2}
 """Image tokens in so many decoupled cross-attentions; the text knows nothing of the subject."""
 FITTED = ("textual-inversion", "dreambooth")
