@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 
 from pipeline.config import UserError
 
+logger = logging.getLogger(__name__)
 AUTO, LOCAL = "auto", "local"
 KNOCK_SECONDS = 10.0
+TRIES, BUSY_HEAD = 3, "Initialization failure from server"
+"""How often a head is asked to begin, and what Ray says when it does not."""
 OBJECT_STORE_BYTES = 128 << 20
 """Of a cluster of our own: tasks pass names and digests; pictures travel through fragments."""
 
@@ -55,6 +58,20 @@ def _knock(address: str) -> None:
         socket.create_connection((place.hostname, place.port), KNOCK_SECONDS).close()
 
 
+def _attach(address: str, quiet: dict[str, Any]) -> None:
+    """Connects to a cluster that is there; its head starts a process for each client, and a busy one may fail to."""
+    import ray
+
+    for tries_left in reversed(range(TRIES)):
+        try:
+            ray.init(address, **quiet)
+            return
+        except ConnectionError as error:
+            if not tries_left or BUSY_HEAD not in str(error):
+                raise
+            logger.warning("the head of the Ray cluster was too busy to begin; trying again")
+
+
 def _connect(address: str) -> None:
     import ray
 
@@ -63,7 +80,7 @@ def _connect(address: str) -> None:
         _knock(os.environ.get("RAY_ADDRESS", "") if address == AUTO else address)
         if address == AUTO:
             try:
-                ray.init(AUTO, **quiet)
+                _attach(AUTO, quiet)
                 return
             except ConnectionError:
                 if os.environ.get("RAY_ADDRESS"):
@@ -71,7 +88,7 @@ def _connect(address: str) -> None:
         if address in (AUTO, LOCAL):
             ray.init(LOCAL, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         else:
-            ray.init(address, **quiet)
+            _attach(address, quiet)
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         place = os.environ.get("RAY_ADDRESS", address) if address == AUTO else address
         first = str(error).strip().partition("\n")[0]

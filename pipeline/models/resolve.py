@@ -92,7 +92,9 @@ class Model:
             return local
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.utils import logging as hub_logging
 
+        hub_logging.set_verbosity_error()  # each try would be told, and then the one line that matters
         prefix = f"{self.ref.subfolder}/" if self.ref.subfolder else ""
         wanted = [prefix + pattern for pattern in patterns]
         try:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,28 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(address: str, monkeypatc
     with pytest.raises(UserError, match=f"--ray-address {address}: no Ray cluster answers"), connected(address):
         pass
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_head_too_busy_to_begin_is_asked_again(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from flows.engines.ray_cluster import connected
+
+    asked = []
+
+    def init(address: str, **_: Any) -> None:
+        asked.append(address)
+        if len(asked) <= failures:
+            raise ConnectionError("Initialization failure from server:\nTraceback")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    refused = pytest.raises(UserError, match=r"no Ray cluster answers \(Initialization failure")
+    with refused if failures == 3 else nullcontext(), connected("ray://elsewhere"):
+        pass
+    assert asked == ["ray://elsewhere"] * 3
 
 
 def test_ray_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,20 @@ def test_only_what_a_loader_reads_is_fetched(monkeypatch: pytest.MonkeyPatch, va
         "model_index.json", "unet/config.json", "tokenizer/merges.txt",
         f"unet/diffusion_pytorch_model{dot}.safetensors", f"text_encoder/model{dot}.safetensors",
     ]  # fmt: skip
+
+
+def test_a_hub_out_of_reach_is_told_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    import huggingface_hub
+    from huggingface_hub.utils import logging as hub_logging
+
+    def fetch(*_: Any, **__: Any) -> str:
+        hub_logging.get_logger("huggingface_hub.utils._http").warning("Retrying in 2s [Retry 2/5].")
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    with pytest.raises(UserError, match="not to be had from the hub"):
+        Model(HUB).pipeline_dir()
+    assert "Retrying" not in "".join(capfd.readouterr())
 
 
 def test_a_checkpoint_is_one_file(tmp_path: Path) -> None:
