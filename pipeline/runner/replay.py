@@ -106,6 +106,7 @@ def _again(task: StageTask, shard: Shard, before: Fragment | None, recorded: Seq
         apart = Ledger(folder)
         rows = apart.read(task.run(shard, before, into=apart), kind)
         while any(map(early, rows)):
+            apart.look_anew()
             more = apart.read(replace(task, retry="rejected").run(shard, before, into=apart), kind)
             rows = [new if early(old) else old for old, new in zip(rows, more, strict=True)]
     return rows

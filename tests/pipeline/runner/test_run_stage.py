@@ -30,6 +30,7 @@ def _posed(count: int) -> list[Posed]:
 
 
 def _run(stage: Any, rows: Sequence[Posed], ledger: Ledger, **options: Any) -> list[Any]:
+    ledger.look_anew()  # as each run does
     fragment = run_stage(stage, lambda: rows, ids.rows_digest(rows), options.pop("shard", "0"), ledger, **options)
     return ledger.read(fragment, stage.row)
 

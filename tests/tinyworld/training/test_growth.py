@@ -59,7 +59,10 @@ def test_what_is_grown_already_stays_as_it_is(given):
     torch.manual_seed(2)
     unet = build_unet()
     again = grown(unet)
-    assert torch.equal(ControlledUNet(unet, None)(*inputs, None), ControlledUNet(again, None)(*inputs, None))
+    controlnet = build_controlnet(unet)
+    assert torch.equal(
+        ControlledUNet(unet, controlnet)(*inputs, None), ControlledUNet(again, controlnet)(*inputs, None)
+    )
 
 
 def test_all_new_parts_learn(small, given):
