@@ -70,7 +70,7 @@ def _batch(name: str, tmp_path: Path, **slurm: str) -> str:
         "ray": 'echo "ray $*"',
         "srun": 'echo "srun $1"; shift; "$@"',
     }
-    for program, text in {**says, "scontrol": "printf 'first\\nsecond\\n'"}.items():
+    for program, text in {**says, "scontrol": "printf 'first\\n'; sleep 0.1; printf 'second\\n'"}.items():
         (bin_ / program).write_text(f"#!/bin/bash\n{text}\n")
         (bin_ / program).chmod(0o755)
     environment = {"PATH": f"{bin_}:/usr/bin:/bin", "HOME": str(tmp_path), "SPOTDIFF": str(tmp_path), **slurm}

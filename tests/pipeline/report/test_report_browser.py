@@ -37,7 +37,7 @@ class Visit:
         self.tab, self.site = tab, site
         self.wrong: list[str] = []
         self.asked: list[str] = []
-        tab.set_default_timeout(10_000)
+        tab.set_default_timeout(30_000)
         tab.on("console", lambda said: self.wrong.append(said.text) if said.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: self.wrong.append(str(error)))
         tab.on("dialog", lambda dialog: (self.wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
