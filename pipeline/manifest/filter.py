@@ -17,7 +17,7 @@ from pipeline.config import UserError
 from pipeline.manifest.columns import as_written
 from pipeline.manifest.footer import code_version
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import FORMAT, OPTIONAL, REJECTED_SCHEMA, SCHEMA
+from pipeline.manifest.schema import FORMAT, REJECTED_SCHEMA, SCHEMA
 from pipeline.manifest.where import condition, fitting
 from pipeline.manifest.writing import new_manifest
 
@@ -77,9 +77,7 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
 
 
 def check_columns(manifest: Manifest) -> None:
-    here = manifest.columns
-    missing = [name for name in SCHEMA.names if name not in here and name not in OPTIONAL]
-    if missing:
+    if missing := manifest.missing_columns:
         raise UserError(f"manifest {manifest.path}: lacks the columns {', '.join(missing)}; keep them when you filter")
 
 

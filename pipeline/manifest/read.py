@@ -15,7 +15,7 @@ from pipeline.config import UserError
 from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.generations import footer_of, newest, rejected_of
 from pipeline.manifest.places import SUFFIX
-from pipeline.manifest.schema import ROW_GROUP
+from pipeline.manifest.schema import OPTIONAL, ROW_GROUP, SCHEMA
 
 
 class Manifest:
@@ -62,6 +62,12 @@ class Manifest:
         """Names of the columns of the first part."""
         with self.open_part(0) as parquet:
             return list(parquet.schema_arrow.names)
+
+    @property
+    def missing_columns(self) -> list[str]:
+        """Names of the columns that every manifest of ours has, and this one has not."""
+        here = self.columns
+        return [name for name in SCHEMA.names if name not in here and name not in OPTIONAL]
 
     @property
     def rejected_path(self) -> str:

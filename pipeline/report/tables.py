@@ -11,7 +11,7 @@ from pipeline import store
 from pipeline.arrow import open_parquet
 from pipeline.config import UserError
 from pipeline.manifest.read import Manifest
-from pipeline.manifest.schema import OPTIONAL, REJECTED_SCHEMA, SCHEMA
+from pipeline.manifest.schema import REJECTED_SCHEMA
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,7 @@ LIGHT = (*FACTORS, "split", *SCORES, "attempt", "phash", "source_license")
 
 def need_columns(manifest: Manifest, what: str) -> None:
     """Raises UserError where a manifest lacks columns that ``what`` is made from."""
-    here = manifest.columns
-    missing = [name for name in SCHEMA.names if name not in here and name not in OPTIONAL]
-    if missing:
+    if missing := manifest.missing_columns:
         verb = "need" if what.endswith("s") else "needs"
         raise UserError(f"manifest {manifest.path}: lacks the columns {', '.join(missing)}; {what} {verb} them")
 

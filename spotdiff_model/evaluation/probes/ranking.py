@@ -13,7 +13,7 @@ import numpy as np
 
 from spotdiff_model.evaluation.clusters import clustered_error
 from spotdiff_model.evaluation.probes.factors import FactorLabels
-from spotdiff_model.evaluation.probes.retrieval import same_labels, unit
+from spotdiff_model.evaluation.probes.retrieval import drawn, same_labels, unit
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,16 @@ def same_subject_ranking(
     """
     subject, background = same_labels(factors.subject), same_labels(factors.background)
     views, impostors = subject & ~background, ~subject & background
-    queries = np.flatnonzero(views.any(axis=1) & impostors.any(axis=1))
+    queries = drawn(np.flatnonzero(views.any(axis=1) & impostors.any(axis=1)), max_queries, seed)
     if not len(queries):
         return None
-    if len(queries) > max_queries:
-        queries = np.sort(np.random.default_rng(seed).choice(queries, max_queries, replace=False))
     directions = unit(np.asarray(feature, np.float64))
     solved, pairwise, chance, counts = (np.empty(len(queries)) for _ in range(4))
     for at, query in enumerate(queries):
         likeness = directions @ directions[query]
         near, far = likeness[views[query]] - margin, np.sort(likeness[impostors[query]])
-        below = np.searchsorted(far, near, side="left") + np.searchsorted(far, near, side="right")
         solved[at] = near.min() > far[-1]
-        pairwise[at] = below.mean() / (2 * len(far))
+        pairwise[at] = ranked_rightly(near, far)
         chance[at] = 1 / comb(len(near) + len(far), len(near))
         counts[at] = len(near)
     return SameSubjectRanking(
@@ -85,3 +82,14 @@ def same_subject_ranking(
         queries=len(queries),
         true_views=float(counts.mean()),
     )
+
+
+def ranked_rightly(near: np.ndarray, far: np.ndarray) -> float:
+    """Share of the pairs of which the first is greater; ties count half.
+
+    Args:
+        near: ``[V]`` likenesses of true views.
+        far: ``[R]`` those of others, sorted.
+    """
+    below = np.searchsorted(far, near, side="left") + np.searchsorted(far, near, side="right")
+    return float(below.mean() / (2 * len(far)))

@@ -66,8 +66,7 @@ def retrieval(
     queries = np.flatnonzero(positives.any(axis=1) & (gallery & ~positives).any(axis=1))
     if not len(queries):
         return None
-    if len(queries) > max_queries:
-        queries = np.sort(np.random.default_rng(seed).choice(queries, max_queries, replace=False))
+    queries = drawn(queries, max_queries, seed)
     directions = unit(np.asarray(feature, np.float64))
     likeness = directions[queries] @ directions.T
     positives, gallery = positives[queries], gallery[queries]
@@ -106,3 +105,10 @@ def same_labels(labels: np.ndarray) -> np.ndarray:
 def unit(feature: np.ndarray) -> np.ndarray:
     """``[N, D]`` of length 1."""
     return feature / np.maximum(np.linalg.norm(feature, axis=1, keepdims=True), 1e-12)
+
+
+def drawn(queries: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """The queries, or where there are more than ``most`` a seeded draw of so many, in order."""
+    if len(queries) <= most:
+        return queries
+    return np.sort(np.random.default_rng(seed).choice(queries, most, replace=False))

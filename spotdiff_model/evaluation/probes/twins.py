@@ -12,7 +12,8 @@ import numpy as np
 
 from spotdiff_model.evaluation.clusters import clustered_error
 from spotdiff_model.evaluation.probes.factors import FactorLabels
-from spotdiff_model.evaluation.probes.retrieval import same_labels, unit
+from spotdiff_model.evaluation.probes.ranking import ranked_rightly
+from spotdiff_model.evaluation.probes.retrieval import drawn, same_labels, unit
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,16 @@ def twin_ranking(
     """
     neither = ~same_labels(factors.background) & ~same_labels(factors.pose)
     views, twins = same_labels(factors.subject) & neither, near_twins(factors) & neither
-    queries = np.flatnonzero(views.any(axis=1) & twins.any(axis=1))
+    queries = drawn(np.flatnonzero(views.any(axis=1) & twins.any(axis=1)), max_queries, seed)
     if not len(queries):
         return None
-    if len(queries) > max_queries:
-        queries = np.sort(np.random.default_rng(seed).choice(queries, max_queries, replace=False))
     directions = unit(np.asarray(feature, np.float64))
     first, pairwise, chance = (np.empty(len(queries)) for _ in range(3))
     for at, query in enumerate(queries):
         likeness = directions @ directions[query]
         near, far = likeness[views[query]], np.sort(likeness[twins[query]])
-        below = np.searchsorted(far, near, side="left") + np.searchsorted(far, near, side="right")
         first[at] = near.max() > far[-1]
-        pairwise[at] = below.mean() / (2 * len(far))
+        pairwise[at] = ranked_rightly(near, far)
         chance[at] = len(near) / (len(near) + len(far))
     return TwinRanking(
         recall_at_1=float(first.mean()),
