@@ -26,7 +26,14 @@ class PaperConfig(BaseModel):
     pose_pictures: str | None = Field(
         None, description="As in training: further pictures with keypoints, for the pose expert of ours."
     )
-    methods: str | None = Field(None, description="Only these rows of table 1, by commas.")
+    max_train_steps: int | None = Field(None, ge=1, description="Of each training; default: 3000, with --small 20.")
+    num_seeds: int | None = Field(None, ge=1, description="Trainings of each row; default: 3, with --small 1.")
+    search_steps: int | None = Field(
+        None, ge=1, description="Of each of the five trials for a learning rate; default: a third of the training's."
+    )
+    subjects: int | None = Field(None, ge=1, description="Of whom pictures are asked for; default: 50.")
+    methods: str | None = Field(None, description="Only these methods in table 1, by commas.")
+    rows: str | None = Field(None, description="Only these rows of table 1, by commas, e.g. elite-paired-frozen.")
     tables: str = Field(",".join(_PARTS), description="Which parts, by commas.")
 
 
@@ -49,8 +56,12 @@ def main(**options: Any) -> None:
     if unknown:
         raise UserError(f"--tables {unknown[0]!r}: is none of {', '.join(_PARTS)}")
     effort = SMALL if config.small else FULL
-    if config.methods:
-        effort = replace(effort, methods=tuple(config.methods.split(",")))
+    asked = {
+        "steps": config.max_train_steps, "seeds": config.num_seeds, "search_steps": config.search_steps,
+        "subjects": config.subjects, "methods": config.methods and tuple(config.methods.split(",")),
+        "rows": config.rows and tuple(config.rows.split(",")),
+    }  # fmt: skip
+    effort = replace(effort, **{name: value for name, value in asked.items() if value})
     folder = Path(config.output_dir)
     paper = Paper(
         config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True),

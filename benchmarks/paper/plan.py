@@ -27,7 +27,9 @@ class Effort:
         efficient: Methods of the efficiency sweep.
         ablations: So many of the ablations in table 2; None: all.
         rates: Whether a learning rate is searched for each baseline.
-        methods: Rows of table 1; empty: all.
+        search_steps: Of each of its trials; None: a third of ``steps``.
+        methods: Of table 1; empty: all.
+        rows: Of table 1; empty: all of those methods.
     """
 
     steps: int = 3000
@@ -43,7 +45,15 @@ class Effort:
     efficient: tuple[str, ...] = ("ours", "nearid", "ip-adapter", "elite")
     ablations: int | None = None
     rates: bool = True
+    search_steps: int | None = None
     methods: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+    @property
+    def alike(self) -> dict[str, Any]:
+        """What all runs of one table must have in common."""
+        shared = ("steps", "fit_steps", "batch", "subjects", "backgrounds", "poses", "edits", "rates", "search_steps")
+        return {name: getattr(self, name) for name in shared}
 
 
 FULL = Effort()
@@ -127,6 +137,10 @@ def runs(effort: Effort) -> Iterator[Run]:
 
 
 def _table1(effort: Effort, seed: int) -> Iterator[Run]:
+    return (run for run in _methods(effort, seed) if not effort.rows or run.name in effort.rows)
+
+
+def _methods(effort: Effort, seed: int) -> Iterator[Run]:
     wanted = effort.methods or (*OURS, *_LEARNING, *_PER_SUBJECT)
     for method in wanted:
         if method in OURS:

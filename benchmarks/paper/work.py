@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.paper.plan import Effort, Run
+from pipeline import store
 from pipeline.config import UserError
 from pipeline.manifest.filter import Choice, filter_manifest
 from pipeline.manifest.read import Manifest
@@ -43,7 +44,21 @@ class Paper:
         return self.folder / "requests" / "requests.jsonl"
 
     def ask(self) -> None:
-        """Writes the list, once."""
+        """Writes the list of pictures, once, and how much is done; a folder holds runs of one kind.
+
+        Raises:
+            UserError: The folder's runs were made with another effort or from another manifest.
+        """
+        told = {"manifest_digest": Manifest(self.manifest).digest, **self.effort.alike}
+        path = self.folder / "effort.json"
+        if path.is_file():
+            before = json.loads(path.read_text("utf-8"))
+            if other := [name for name in told if before.get(name) != told[name]]:
+                raise UserError(
+                    f"--output_dir {self.folder}: its runs have {other[0]} {before.get(other[0])}, not "
+                    f"{told[other[0]]}; choose another folder"
+                )
+        store.write_bytes(str(path), (json.dumps(told, indent=1) + "\n").encode())
         if not self.requests.is_file():
             from spotdiff_model.requests import main
 
@@ -115,7 +130,7 @@ class Paper:
         told = path / "rate.json"
         if not told.is_file():
             trial = config.model_copy(update={"seed": 0, "output_dir": str(path), "manifest": self.manifest})
-            rate = searched(trial, self.say).learning_rate
+            rate = searched(trial, self.say, steps=self.effort.search_steps).learning_rate
             told.write_text(json.dumps(rate), "utf-8")
         return float(json.loads(told.read_text("utf-8")))
 

@@ -32,12 +32,14 @@ class AnnotatedImage:
     Attributes:
         width, height: As the file states them, pixels; 0 where it does not.
         people: ``[18, 3]`` each, pixels of a picture of that size, and a confidence.
+        others: How many more are annotated that have no keypoints, crowds among them.
         broken: What is wrong with one of its people, who then must not be passed over; None: nothing.
     """
 
     width: float = 0.0
     height: float = 0.0
     people: list[np.ndarray] = field(default_factory=list)
+    others: int = 0
     broken: str | None = None
 
 
@@ -95,8 +97,10 @@ def _annotate(data: Any, by_id: dict[str, AnnotatedImage], left_out: Counter[str
             if orders is not None and category is not None and _id(category) not in orders:
                 raise Odd("annotation of another category")
             if annotation.get("iscrowd") in (1, True, "1"):
+                picture.others += 1
                 raise Odd("crowd")
             if not annotation.get("keypoints"):
+                picture.others += 1
                 raise Odd("annotation without keypoints")
         except Odd as odd:
             left_out[str(odd)] += 1

@@ -8,20 +8,23 @@ nor background nor any caption is read from them.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-from collections import defaultdict
-from collections.abc import Iterator
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline import ids
 from pipeline.config import UserError
+from pipeline.imaging.decode import Refused, read_picture
 from pipeline.imaging.frame import frame_of, square
-from pipeline.imaging.keypoints import in_frame, openpose_from_coco
+from pipeline.imaging.keypoints import in_frame
+from pipeline.inputs.coco import Odd, told
+from pipeline.inputs.files import read_file
+from pipeline.inputs.pose_file import PoseFile, read_pose_file
 from spotdiff_model.data.cache import FeatureCache, batched
 from spotdiff_model.hub import VisionEncoder, as_numpy
 
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
 
     from spotdiff_model.data.features import CacheProgress
 
+logger = logging.getLogger(__name__)
 _BATCH, _PER_FILE = 64, 256
 _PREPARED = "+square"
 """Of a picture's key: its square is what the vision encoder has seen."""
+_NOT_ONE = "picture of nobody or of several people"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class PosePictures:
 def read_pose_pictures(path: str, cache: FeatureCache, clip: VisionEncoder, progress: CacheProgress) -> PosePictures:
     """Reads the pictures that show one person with keypoints, and what the vision encoder makes of them.
 
+    Pictures of nobody or of several people, and what cannot be read, are left out and counted in one warning.
+
     Args:
         path: COCO-keypoints JSON; the pictures lie in ``images/`` beside it, or beside it.
         cache: Of CLIP tokens; what it lacks is computed.
@@ -67,84 +74,70 @@ def read_pose_pictures(path: str, cache: FeatureCache, clip: VisionEncoder, prog
         progress: Told how far that is.
 
     Raises:
-        UserError: Not such a file, nobody in it, or a picture that is not there or not readable.
+        UserError: Not such a file, or none of its pictures can be used.
     """
-    annotated = _annotated(path)
+    try:
+        file = read_pose_file(path)
+    except UserError as error:
+        raise UserError(f"--pose_pictures: {error}") from error
+    beside = Path(path).parent
+    folder = beside / "images" if (beside / "images").is_dir() else beside
+    names, done = sorted(file.entries), 0
     keys, keypoints = [], []
-    waiting: dict[str, Path] = {}
-    for picture, points in annotated:
-        data = _bytes(path, picture)
-        width, height = _opened(path, picture, data).size
-        key = f"{hashlib.sha256(data).hexdigest()}{_PREPARED}"
-        keys.append(key)
-        keypoints.append(in_frame(openpose_from_coco(points), frame_of(width, height)).astype(np.float32))
-        waiting[key] = picture
-    _fill(path, cache, {key: waiting[key] for key in cache.missing(keys)}, clip, progress)
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for some in batched(names, _PER_FILE):
+        squares = {}
+        for name in some:
+            try:
+                key, points, image = _person(file, folder, name)
+            except Odd as odd:
+                left_out[str(odd)].append(name)
+                continue
+            keys.append(key)
+            keypoints.append(points)
+            if key not in cache:
+                squares[key] = square(image, clip.size)[0]
+        if squares:
+            cache.add(list(squares), _tokens(list(squares.values()), clip))
+        done += len(some)
+        progress("CLIP tokens of pose pictures", done, len(names))
+    why = told(Counter({kind: len(found) for kind, found in left_out.items()}))
+    if not keys:
+        raise UserError(f"--pose_pictures {path}: none of its pictures shows one person with keypoints; {why}")
+    if left_out:
+        logger.warning("--pose_pictures %s: %s, e.g. %s", path, why, next(iter(left_out.values()))[0])
     return PosePictures(cache, keys, np.stack(keypoints))
 
 
-def _annotated(path: str) -> list[tuple[Path, np.ndarray]]:
-    """Pictures with one person each, and the person's ``[17, 3]``; pixels."""
-    file = Path(path)
+def _person(file: PoseFile, folder: Path, name: str) -> tuple[str, np.ndarray, Image.Image]:
+    """Key, keypoints and picture of an entry with exactly one person.
+
+    Raises:
+        Odd: Another entry, or its picture cannot be read.
+    """
+    entries = file.entries[name]
+    if (broken := file.broken(name)) is not None:
+        raise Odd(broken)
+    if not any(entry.people for entry in entries) or any(entry.others for entry in entries):
+        raise Odd(_NOT_ONE)
+    place = (folder / name).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise Odd("file_name that leads out of the folder")
     try:
-        data = json.loads(file.read_text("utf-8"))
-        names = {image["id"]: str(image["file_name"]) for image in data["images"]}
-        people: dict[Any, list[Any]] = defaultdict(list)
-        for entry in data["annotations"]:
-            people[entry["image_id"]].append(entry.get("keypoints") or [])
-        alone = {names[image]: np.asarray(found[0], float) for image, found in people.items() if len(found) == 1}
+        data = read_file(str(place))
+        picture = read_picture(data)
     except OSError as error:
-        raise UserError(f"--pose_pictures {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f"--pose_pictures {path}: not a COCO-keypoints JSON ({type(error).__name__}: {error})"
-        ) from error
-    whole = {name: points.reshape(17, 3) for name, points in alone.items() if points.size == 51 and points[2::3].any()}
-    if not whole:
-        raise UserError(f"--pose_pictures {path}: none of its pictures shows one person with 17 keypoints")
-    folder = file.parent / "images" if (file.parent / "images").is_dir() else file.parent
-    return [(_inside(path, folder, name), points) for name, points in sorted(whole.items())]
+        raise Odd(error.strerror or str(error)) from error
+    except Refused as refused:
+        raise Odd(str(refused.reason)) from refused
+    size = picture.image.size
+    people = file.poses(name, *size, picture.orientation)
+    if len(people) != 1 or not people[0][:, 2].any():
+        raise Odd(_NOT_ONE)
+    points = in_frame(people[0], frame_of(*size)).astype(np.float32)
+    return f"{hashlib.sha256(data).hexdigest()}{_PREPARED}", points, picture.image
 
 
-def _inside(path: str, folder: Path, name: str) -> Path:
-    found = (folder / name).resolve()
-    if not found.is_relative_to(folder.resolve()):
-        raise UserError(f"--pose_pictures {path}: file_name {name!r} leads out of {folder}")
-    return found
-
-
-def _bytes(path: str, picture: Path) -> bytes:
-    try:
-        return picture.read_bytes()
-    except OSError as error:
-        raise UserError(f"--pose_pictures {path}: {picture}: {error.strerror or error}") from error
-
-
-def _opened(path: str, picture: Path, data: bytes) -> Image.Image:
-    from PIL import Image
-
-    try:
-        return Image.open(io.BytesIO(data))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--pose_pictures {path}: {picture}: not a readable picture ({error})") from error
-
-
-def _fill(
-    path: str, cache: FeatureCache, missing: dict[str, Path], clip: VisionEncoder, progress: CacheProgress
-) -> None:
-    done = 0
-    for some in batched(list(missing), _PER_FILE):
-        parts = []
-        for keys in batched(some, _BATCH):
-            parts.append(as_numpy(clip.tokens(list(_squares(path, [missing[key] for key in keys], clip)))))
-            done += len(keys)
-            progress("CLIP tokens of pose pictures", done, len(missing))
-        cache.add(some, np.concatenate(parts))
-
-
-def _squares(path: str, pictures: list[Path], clip: VisionEncoder) -> Iterator[Image.Image]:
-    for picture in pictures:
-        try:
-            yield square(_opened(path, picture, _bytes(path, picture)).convert("RGB"), clip.size)[0]
-        except (OSError, ValueError) as error:  # cut off in the middle
-            raise UserError(f"--pose_pictures {path}: {picture}: not a readable picture ({error})") from error
+def _tokens(squares: Sequence[Image.Image], clip: VisionEncoder) -> np.ndarray:
+    batches = [squares[start : start + _BATCH] for start in range(0, len(squares), _BATCH)]
+    return np.concatenate([as_numpy(clip.tokens(list(batch))) for batch in batches])

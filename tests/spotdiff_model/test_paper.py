@@ -57,6 +57,21 @@ def test_the_plan_holds_every_method_native_and_paired_frozen_and_trained():
     assert "subject description" in reads["ours"] and "subject description" not in reads["ours-no-text"]
 
 
+def test_rows_can_be_chosen_and_nothing_else_is_trained_for_strengths():
+    chosen = replace(FULL, rows=("ours", "elite-paired-frozen"), seeds=1)
+    found = list(runs(chosen))
+    assert {run.name for run in found if run.group == "table1"} == {"ours", "elite-paired-frozen"}
+    assert {run.trained for run in found if run.group == "scale"} == {"table1/elite-paired-frozen/seed-0"}
+
+
+def test_a_folder_holds_runs_of_one_effort_from_one_manifest(rendered, tmp_path):
+    effort = replace(SMALL, subjects=1, backgrounds=1, poses=1, edits=1)
+    Paper(str(rendered), tmp_path, effort, None, print).ask()
+    Paper(str(rendered), tmp_path, replace(effort, seeds=2, rows=("ours",)), None, print).ask()
+    with pytest.raises(UserError, match="its runs have steps 20, not 30; choose another folder"):
+        Paper(str(rendered), tmp_path, replace(effort, steps=30), None, print).ask()
+
+
 @pytest.mark.parametrize("factor", plan.FACTORS)
 def test_data_is_cut_by_one_factor_at_a_time(factor, rendered, tmp_path):
     said = []

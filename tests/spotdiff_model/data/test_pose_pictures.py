@@ -46,9 +46,10 @@ def test_pictures_are_read_with_their_true_keypoints_and_computed_once(world: Pa
         truth = render_seed(seed).keypoints
         assert np.array_equal(poses.keypoints[number][:, 2] > 0, truth[:, 2] > 0)
         assert np.allclose(poses.keypoints[number], truth, atol=0.002)
-    again, said = _read(world, tmp_path)
-    assert not said and again.keys == poses.keys
     config = encoder_config(TrainConfig(manifest="-"), load_profile("tiny"), "")
+    stored = sorted(Path(poses.tokens.folder).iterdir())
+    again, _ = _read(world, tmp_path)
+    assert again.keys == poses.keys and sorted(Path(again.tokens.folder).iterdir()) == stored
     picture = Image.open(world.parent / "images" / "world-000007.png").resize((64, 64), Image.Resampling.LANCZOS)
     tokens = poses.tokens.get(poses.keys[:1])[0].astype(np.float32)
     assert np.allclose(tokens, vision_encoder(config).tokens([picture])[0].numpy(), atol=0.01)
@@ -73,32 +74,68 @@ def test_a_picture_that_is_no_square_is_padded_and_its_keypoints_follow(tmp_path
     assert joint.tolist() == pytest.approx([0.375, 0.5, 1.0])
 
 
-def _write(folder: Path, points: list[float], name: str = "tall.png", people: int = 1) -> None:
+@pytest.mark.usefixtures("weights")
+def test_what_a_camera_turned_is_read_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right
+    Image.new("RGB", (80, 40), "white").save(tmp_path / "tall.jpg", exif=exif)
+    _write(tmp_path, [0, 0, 0] * 16 + [10, 40, 2], name="tall.jpg", size=(40, 80))
+    poses, _ = _read(tmp_path / "poses.json", tmp_path / "cache")
+    (joint,) = poses.keypoints[0][poses.keypoints[0][:, 2] > 0]
+    assert joint.tolist() == pytest.approx([0.375, 0.5, 1.0])
+
+
+def _write(
+    folder: Path, points: list[float], name: str = "tall.png", people: int = 1, size: tuple[int, int] | None = None
+) -> None:
     annotations = [{"image_id": 1, "keypoints": points}] * people
-    document = {"images": [{"id": 1, "file_name": name}], "annotations": annotations}
-    (folder / "poses.json").write_text(json.dumps(document))
+    image = {"id": 1, "file_name": name} | (dict(zip(("width", "height"), size, strict=True)) if size else {})
+    (folder / "poses.json").write_text(json.dumps({"images": [image], "annotations": annotations}))
+
+
+_SOME = [number for joint in range(17) for number in (1.0 + joint, 2.0 * joint, 2.0)]
 
 
 @pytest.mark.usefixtures("weights")
 def test_what_cannot_be_read_is_told_in_a_line(tmp_path: Path) -> None:
-    some = [1.0, 1.0, 2.0] * 17
-
     def said(match: str) -> None:
         with pytest.raises(UserError, match=match) as error:
             _read(tmp_path / "poses.json", tmp_path / "cache")
-        assert str(error.value).startswith("--pose_pictures ") and "\n" not in str(error.value)
+        assert str(error.value).startswith("--pose_pictures") and "\n" not in str(error.value)
 
     said(r"poses\.json: No such file")
     (tmp_path / "poses.json").write_text('{"images": 3}')
-    said(r"not a COCO-keypoints JSON \(TypeError")
-    _write(tmp_path, some, people=2)
-    said("none of its pictures shows one person with 17 keypoints")
-    _write(tmp_path, some)
-    said(r"tall\.png: No such file")
+    said(r"not a COCO-keypoints JSON")
+    nothing = "none of its pictures shows one person with keypoints; left out: 1 "
+    _write(tmp_path, _SOME)
+    said(rf"{nothing}\(No such file or directory 1\)")
     (tmp_path / "tall.png").write_bytes(b"no picture")
-    said(r"tall\.png: not a readable picture")
-    _write(tmp_path, some, name="../elsewhere.png")
-    said(r"file_name '\.\./elsewhere\.png' leads out of")
+    said(rf"{nothing}\(unreadable 1\)")
+    _write(tmp_path, _SOME, name="../elsewhere.png")
+    said(rf"{nothing}\(file_name that leads out of the folder 1\)")
+
+
+@pytest.mark.usefixtures("weights")
+def test_odd_pictures_are_counted_and_the_others_used(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "images").mkdir()
+    for picture in sorted((world.parent / "images").iterdir()):
+        (tmp_path / "images" / picture.name).write_bytes(picture.read_bytes())
+    names = sorted(picture.name for picture in (tmp_path / "images").iterdir())
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "images" / names[0])  # a bomb
+    (tmp_path / "images" / names[1]).unlink()
+    document = json.loads(world.read_text())
+    ids = {image["file_name"].rpartition("/")[2]: image["id"] for image in document["images"]}
+    document["annotations"] += [
+        {"image_id": ids[names[2]], "category_id": 1, "keypoints": _SOME},
+        {"image_id": ids[names[3]], "category_id": 1, "iscrowd": 1, "keypoints": []},
+    ]
+    (tmp_path / "poses.json").write_text(json.dumps(document))
+    poses, said = _read(tmp_path / "poses.json", tmp_path / "cache")
+    assert len(poses.keys) == COUNT - 4 and said[-1][1:] == (COUNT, COUNT)
+    (told,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("--pose_pictures")]
+    assert "left out: 4 (picture of nobody or of several people 2, No such file or directory 1, too_large 1)" in told
 
 
 def test_the_pose_expert_learns_from_them_and_nothing_else_does(
