@@ -28,8 +28,7 @@ from typing import Any, ClassVar
 from rich.console import Console
 from rich.table import Table
 
-from flows.engines.workers import cores_here
-from pipeline import ids
+from pipeline import ids, process
 from pipeline.config import build_config
 from pipeline.imaging.png import to_png
 from pipeline.manifest.finish import build_manifest, finish, written
@@ -160,7 +159,7 @@ def _build_on_ray(build: Build) -> tuple[str, float, float]:
     first = FirstShard()
     folder = Path(tempfile.mkdtemp(prefix="r"))
     try:
-        with on_ray(folder, cores_here()), events.listening(first):
+        with on_ray(folder, process.cores()), events.listening(first):
             digest = build_on_ray(build)
             return f"digest {digest[:8]}, first shard after {first.seconds:.1f} s", *below()
     finally:

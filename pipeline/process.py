@@ -1,4 +1,4 @@
-"""Which process of which machine this is, and whether another one still lives."""
+"""Which process of which machine this is, what it may use, and whether another one still lives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+
+
+def cores() -> int:
+    """Cores that this process may use: a batch system gives a job fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def space() -> str:

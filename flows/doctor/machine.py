@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flows.doctor.finding import Finding, State, ok
-from pipeline import store
+from pipeline import process, store
 
 MEMORY_TINY, MEMORY_SD15 = 2e9, 10e9
 """Bytes: what builds with ``tiny`` and, in float32 on a CPU, with ``sd15`` take at most (docs/results.md)."""
@@ -23,7 +23,7 @@ def devices() -> Iterator[Finding]:
     try:
         done = subprocess.run(_SMI, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
-        cores = len(os.sched_getaffinity(0))
+        cores = process.cores()
         remedy = "enough for tiny and photos; sd15 and sdxl want a GPU with NVIDIA's driver, or --allow-cpu and days"
         yield Finding("devices", State.NOTE, f"no GPU (no nvidia-smi); {cores} CPU cores", remedy)
         return

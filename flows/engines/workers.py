@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pipeline.process import cores
 
 
 def default_workers(torch_threads: int) -> int:
@@ -10,7 +10,7 @@ def default_workers(torch_threads: int) -> int:
 
     With a GPU one: all threads would share the first. Else as many as the process may use cores for.
     """
-    return 1 if gpus_here() else max(1, cores_here() // torch_threads)
+    return 1 if gpus_here() else max(1, cores() // torch_threads)
 
 
 def gpus_here() -> int:
@@ -18,10 +18,3 @@ def gpus_here() -> int:
     import torch
 
     return torch.cuda.device_count()
-
-
-def cores_here() -> int:
-    """Cores that this process may use: a batch system gives a job fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -69,7 +69,7 @@ def filter_manifest(path: str, out: str, choice: Choice, parent: str | None = No
         for batch in _chosen(manifest, choice):
             for row in batch.to_pylist():
                 writer.add(row)
-        if not writer.count:
+        if not writer.rows:
             raise UserError(f"manifest {path}: none of its {manifest.rows} rows fits; nothing was written")
         for row in misses_of(origin):
             rejected.add_values(row)

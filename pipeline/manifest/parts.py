@@ -1,33 +1,33 @@
-"""Writes rows into one Parquet file, or into a folder of them when one would grow too large."""
+"""Writes a manifest: one Parquet file, or a folder of them when one would grow too large."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipeline import store
+from pipeline import process
 from pipeline.config import UserError, manifest_stem
-from pipeline.manifest.checksum import BLANK, stamp
-from pipeline.manifest.digest import RowsDigest, canonical_columns
+from pipeline.manifest.checksum import BLANK
+from pipeline.manifest.digest import RowsDigest
 from pipeline.manifest.generations import newest, read_generation, sweep
+from pipeline.manifest.part import PartWriter, picture_bytes
 from pipeline.manifest.places import next_generation, part_path
-from pipeline.manifest.schema import FOOTER, PICTURES, ROW_GROUP, SCHEMA
-from pipeline.manifest.staged import Staged
 
 MAX_PART_BYTES = 500 * 1000 * 1000
 MAX_PART_ROWS = 10_000
 """What Parquet keeps in memory of a file until it is complete, and to read it, grows with its rows: .8 kB a row."""
-_WITH_STATISTICS = [name for name in SCHEMA.names if name not in (*PICTURES, "keypoints")]
-"""Nobody asks for the least picture, and pieces of pictures would make up most of the footer."""
+MAX_THREADS = 8
+"""Parts written side by side: each holds a row group of pictures, and a store takes only so much at a time."""
+Made = TypeVar("Made")
+Fill = Callable[[PartWriter, threading.Event], Made]
+"""Adds its rows to a part; gives up when the event is set."""
 
 
 class PartsWriter:
-    """Takes rows one by one; memory stays at one row group and what Parquet knows of one part.
+    """Takes rows one by one, or whole parts side by side.
 
     Parts are finished out of sight and put in their places at the end, the last one last. It says of itself that it is
     the last, and what the whole holds. All carry the name of this writing, its *generation*, so a reader takes the old
@@ -46,27 +46,45 @@ class PartsWriter:
         self.generation = next_generation(path, here.name if here else "", footer)
         self.footer = {**footer, "generation": self.generation, "checksum": BLANK}
         self.paths: list[str] = []
-        self.rows = 0
         self.digest = RowsDigest()
-        self._staged: list[Staged] = []
-        self._group: list[Mapping[str, Any]] = []
-        self._open_part()
+        self._parts: dict[int, PartWriter] = {}
 
     @property
-    def count(self) -> int:
-        """Rows taken so far."""
-        return self.rows + self._part_rows
+    def rows(self) -> int:
+        """Taken so far."""
+        return sum(part.rows for part in self._parts.values())
 
     def add(self, row: Mapping[str, Any]) -> None:
-        size = sum(len(row[name]["bytes"]) for name in PICTURES)
-        if self._part_rows and (self._bytes + size > self.max_bytes or self._part_rows == MAX_PART_ROWS):
-            self._close_part({})
-            self._open_part()
-        self._group.append(row)
-        self._bytes += size
-        self._part_rows += 1
-        if len(self._group) == ROW_GROUP:
-            self._flush()
+        last = self._last
+        if last.rows and (last.bytes + picture_bytes(row) > self.max_bytes or last.rows == MAX_PART_ROWS):
+            self._close_part(len(self._parts) - 1)
+            last = self._open_part(len(self._parts))
+        last.add(row)
+
+    def fill(self, fills: Sequence[Fill[Made]], take: Callable[[Made], object]) -> None:
+        """Writes a part for each of ``fills``, a few side by side; more rows would go behind those of the last.
+
+        Args:
+            fills: Add their rows to the part that they are given.
+            take: Is given what each of them gives, in their order.
+        """
+        stop = threading.Event()
+        first, last = len(self._parts), len(self._parts) + len(fills) - 1
+
+        def write(number: int, fill: Fill[Made]) -> Made:
+            made = fill(self._open_part(number), stop)
+            if number < last and not stop.is_set():  # the last one is closed when all is known
+                self._close_part(number)
+            return made
+
+        with ThreadPoolExecutor(min(MAX_THREADS, process.cores())) as pool:
+            try:
+                for made in pool.map(write, range(first, last + 1), fills):
+                    take(made)
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def close(self, more: Mapping[str, Any] | None = None) -> None:
         """Puts all in place; from the moment that the last part is there, this is the manifest.
@@ -74,57 +92,28 @@ class PartsWriter:
         Args:
             more: Goes into the last part's footer.
         """
-        count = len(self._staged)
-        digest = RowsDigest(self.digest.value)
-        digest.merge(self._flushed_digest())
-        total = {"parts": count, "rows": self.count, "digest": digest.value}
-        self._close_part({**(more or {}), "total": total})
+        last, count = self._last, len(self._parts)
+        for part in self._parts.values():
+            self.digest.merge(part.digest)
+        total = {"parts": count, "rows": self.rows, "digest": self.digest.value}
+        last.close({**self.footer, **(more or {}), "total": total, "part": count - 1})
         self.paths = [self.path] if count == 1 else [part_path(self.path, n, self.generation) for n in range(count)]
-        for staged, place in zip(self._staged, self.paths, strict=True):
-            staged.place(place)
+        for number, place in enumerate(self.paths):
+            self._parts[number].place(place)
         sweep(self.path, read_generation(self.paths))
 
     def abort(self) -> None:
         """Drops what was written."""
-        with suppress(OSError, pa.ArrowException):
-            self._writer.close()
-        for staged in self._staged:
-            staged.discard()
+        for part in self._parts.values():
+            part.abort()
 
-    def _open_part(self) -> None:
-        self._staged.append(Staged(self.path))
-        self._writer = pq.ParquetWriter(
-            self._staged[-1].file,
-            SCHEMA,
-            compression="zstd",
-            write_page_index=True,
-            write_page_checksum=True,
-            write_statistics=_WITH_STATISTICS,
-        )
-        self._bytes = self._part_rows = 0
-        self._part_digest = RowsDigest()
+    @property
+    def _last(self) -> PartWriter:
+        return self._parts[len(self._parts) - 1] if self._parts else self._open_part(0)
 
-    def _flush(self) -> None:
-        if not self._group:
-            return
-        with store.naming(self.path):
-            (batch,) = pa.Table.from_pylist(self._group, SCHEMA).combine_chunks().to_batches()
-            self._part_digest.add_columns(canonical_columns(batch))
-            self._writer.write_table(pa.Table.from_batches([batch]), row_group_size=ROW_GROUP)
-            self._group = []
+    def _open_part(self, number: int) -> PartWriter:
+        part = self._parts[number] = PartWriter(self.path)
+        return part
 
-    def _flushed_digest(self) -> str:
-        self._flush()
-        return self._part_digest.value
-
-    def _close_part(self, more: Mapping[str, Any]) -> None:
-        digest = self._flushed_digest()
-        self.rows += self._part_rows
-        self.digest.merge(digest)
-        number = len(self._staged) - 1
-        said = {**self.footer, **more, "part": number, "rows": self._part_rows, "digest": digest}
-        with store.naming(self.path):
-            self._writer.add_key_value_metadata({FOOTER.decode(): json.dumps(said, sort_keys=True)})
-            self._writer.close()
-            stamp(self._staged[-1].file)
-            self._staged[-1].finish()
+    def _close_part(self, number: int) -> None:
+        self._parts[number].close({**self.footer, "part": number})

@@ -35,9 +35,7 @@ class RejectedWriter:
     def add(self, kind: str, rows: Sequence[Source]) -> None:
         """Lists rows of a run, ``kind`` being ``source``, ``subject`` or ``variation``."""
         for row in rows:
-            values = {name: getattr(row, name, None) for name in REJECTED_SCHEMA.names}
-            attempt = getattr(row, row.ATTEMPT) if row.ATTEMPT else None
-            self.add_values({**values, "kind": kind, "attempt": attempt})
+            self.add_values(values_of(kind, row))
 
     def add_values(self, values: Mapping[str, Any]) -> None:
         """Lists one row by its columns."""
@@ -70,6 +68,12 @@ class RejectedWriter:
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_pylist(self._rows, REJECTED_SCHEMA))
         self._rows = []
+
+
+def values_of(kind: str, row: Source) -> dict[str, Any]:
+    """The columns of a run's row, ``kind`` being ``source``, ``subject`` or ``variation``."""
+    values = {name: getattr(row, name, None) for name in REJECTED_SCHEMA.names}
+    return {**values, "kind": kind, "attempt": getattr(row, row.ATTEMPT) if row.ATTEMPT else None}
 
 
 def sha256_of(file: IO[bytes]) -> str:

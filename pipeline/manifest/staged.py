@@ -43,6 +43,7 @@ class Staged:
         self.file.flush()
         if self._local:
             os.fsync(self.file.fileno())
+            self.file.close()
             return
         self.file.seek(0)
         with self._fs.open(self._name, "wb") as remote:
@@ -56,7 +57,6 @@ class Staged:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._name, path)
             store.sync_folder(Path(path).parent)
-            self.file.close()
         else:
             self._fs.cp_file(self._name, path)
             self._fs.rm_file(self._name)

@@ -1,19 +1,26 @@
-"""Writes the manifest from a run's fragments, one source at a time, sorted by source, subject and background."""
+"""Writes the manifest from a run's fragments, sorted by source, subject and background: a few parts side by side, each
+one source at a time.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.manifest.parts import MAX_PART_BYTES
-from pipeline.manifest.schema import SCHEMA
+from pipeline.manifest.part import PartWriter
+from pipeline.manifest.parts import MAX_PART_BYTES, MAX_PART_ROWS
+from pipeline.manifest.rejected import values_of
+from pipeline.manifest.schema import PICTURES, SCHEMA
 from pipeline.manifest.writing import new_manifest
 from pipeline.records import Posed, Source, Status, Subject, Variation
 from pipeline.runner.duplicates import Duplicates
 from pipeline.runner.ledger import DamagedFragment, Fragment, Ledger
 
+_ROUNDING = 1e-9
 _PICTURES = ("source_image", "control", "subject_image", "mask", "image")
 _KINDS: dict[str, tuple[str, type[Source]]] = {
     "sources": ("source", Source),
@@ -58,7 +65,7 @@ def write_manifest(
         fragments: The run's current fragments of the stages ``sources``, ``poses``, ``subjects`` and ``variations``.
         duplicates: The sources that were left out between ``sources`` and ``poses``.
         footer: From :func:`pipeline.manifest.footer.describe`.
-        max_part_bytes: Upper bound of a part's pictures, bytes.
+        max_part_bytes: Of a part's pictures, bytes, about; a source is in one part.
 
     Raises:
         UserError: A fragment holds a picture that does not fit its checksum.
@@ -67,12 +74,28 @@ def write_manifest(
     with new_manifest(path, footer, max_part_bytes) as (writer, rejected):
         for kind, missed in reads.missed():
             rejected.add(kind, missed)
-        for fragment, rows in reads.variations():
-            for row in rows:
-                if row.ok:
-                    writer.add(_manifest_row(row, fragment))
-            rejected.add("variation", [row for row in rows if not row.ok])
+
+        def take(missed: Sequence[Mapping[str, Any]]) -> None:
+            for values in missed:
+                rejected.add_values(values)
+
+        plan = reads.planned(max_part_bytes)
+        writer.fill([functools.partial(_fill, reads, sources) for sources in plan], take)
     return Written(writer.paths, rejected.path, writer.rows, writer.digest.value, dict(rejected.counts))
+
+
+def _fill(reads: _Fragments, sources: Sequence[str], part: PartWriter, stop: threading.Event) -> list[dict[str, Any]]:
+    """Writes some sources' accepted variations into a part; gives what the list of misses says of the others."""
+    missed: list[dict[str, Any]] = []
+    for fragment, rows in reads.variations(sources):
+        if stop.is_set():
+            break
+        for row in rows:
+            if row.ok:
+                part.add(_manifest_row(row, fragment))
+            else:
+                missed.append(values_of("variation", row))
+    return missed
 
 
 class _Fragments:
@@ -81,6 +104,7 @@ class _Fragments:
     def __init__(self, ledger: Ledger, fragments: Sequence[Fragment], duplicates: Duplicates) -> None:
         self.ledger, self.duplicates = ledger, duplicates
         self.by_stage = {stage: [f for f in fragments if f.stage == stage] for stage in _KINDS}
+        self.places = {source: fragment for fragment in self.by_stage["variations"] for source in fragment.sources}
 
     def missed(self) -> Iterator[tuple[str, list[Source]]]:
         """What did not get as far as ``variations``, with its kind: sources first, then subjects."""
@@ -96,12 +120,27 @@ class _Fragments:
                 missed += [row for row in rows if not row.ok]
             yield kind, sorted(missed, key=lambda row: (row.source_id, *row.slot[1:], row.path))
 
-    def variations(self) -> Iterator[tuple[Fragment, list[Variation]]]:
+    def planned(self, max_bytes: int) -> list[list[str]]:
+        """The sources of each part, in order. A part holds whole sources, so many that it does not grow too large."""
+        sizes: dict[str, float] = {}
+        for fragment in self.by_stage["variations"]:
+            for source, (rows, size) in self.ledger.sizes(fragment, PICTURES).items():
+                sizes[source] = max(rows / MAX_PART_ROWS, size / max_bytes)
+        parts: list[list[str]] = [[]]
+        full = 0.0
+        for source in sorted(self.places):
+            full += sizes[source]
+            if parts[-1] and full > 1 + _ROUNDING:
+                parts.append([])
+                full = sizes[source]
+            parts[-1].append(source)
+        return parts
+
+    def variations(self, sources: Iterable[str]) -> Iterator[tuple[Fragment, list[Variation]]]:
         """Each source's variations, sorted, and where they were read; one source at a time is in memory."""
-        places = {source: fragment for fragment in self.by_stage["variations"] for source in fragment.sources}
-        for source in sorted(places):
-            rows = self.ledger.read_source(places[source], source, Variation, ("source_image", "subject_image"))
-            yield places[source], sorted(rows, key=lambda row: (row.subject_id, row.background_id))
+        for source in sources:
+            rows = self.ledger.read_source(self.places[source], source, Variation, ("source_image", "subject_image"))
+            yield self.places[source], sorted(rows, key=lambda row: (row.subject_id, row.background_id))
 
 
 def _manifest_row(row: Variation, fragment: Fragment) -> dict[str, Any]:

@@ -241,6 +241,18 @@ class Ledger:
             rows = from_table(sealed.read(file, _columns(kind, leaving_out), sorted(groups)), kind)
         return [row for row in rows if row.slot[0] == source]
 
+    def sizes(self, fragment: Fragment, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """About how many rows each source of a fragment has, and bytes in some columns: equal shares of its row group.
+
+        Raises:
+            DamagedFragment: It is not what was written.
+        """
+        with self._open(fragment) as file:
+            sealed = _with_rows(file)
+            places = list(zip(sealed.said["sources"], sealed.said["groups"], strict=True))
+            found, sharing = sealed.sizes(columns), Counter(group for _, group in places)
+            return {name: (found[at][0] / sharing[at], found[at][1] / sharing[at]) for name, at in places}
+
     def drop_rows(self, fragment: Fragment, kind: type[Row]) -> bool:
         """Leaves of a fragment what it says of itself. Whoever wants its rows finds it damaged, and makes it again.
 

@@ -87,6 +87,17 @@ class Sealed:
     blocks: list[tuple[int, str]]
     size: int
 
+    def sizes(self, columns: Sequence[str]) -> list[tuple[int, int]]:
+        """Of each row group its rows, and the bytes of some of its columns as they are stored."""
+        metadata = pq.read_metadata(pa.BufferReader(self.footer))
+        found = []
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            of_columns = (group.column(at) for at in range(group.num_columns))
+            size = sum(one.total_compressed_size for one in of_columns if one.path_in_schema in columns)
+            found.append((group.num_rows, size))
+        return found
+
     def read(self, file: IO[bytes], columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
         """Reads and proves row groups.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
+from pipeline import process
 from pipeline.imaging.png import from_png, to_png
 from pipeline.models.resident import LRUCache, shared_instance
 
@@ -49,5 +49,5 @@ def _fixed(picture: np.ndarray) -> np.ndarray:
 
 
 def _threads() -> ThreadPoolExecutor:
-    count = min(8, os.cpu_count() or 1)
+    count = min(8, process.cores())
     return shared_instance("png threads", lambda: ThreadPoolExecutor(count, thread_name_prefix="png"))
