@@ -34,6 +34,7 @@ class PaperConfig(BaseModel):
     subjects: int | None = Field(None, ge=1, description="Of whom pictures are asked for; default: 50.")
     methods: str | None = Field(None, description="Only these methods in table 1, by commas.")
     rows: str | None = Field(None, description="Only these rows of table 1, by commas, e.g. elite-paired-frozen.")
+    collect: bool = Field(False, description="Tables and figures of the runs that are there; trains nothing.")
     tables: str = Field(",".join(_PARTS), description="Which parts, by commas.")
 
 
@@ -67,13 +68,14 @@ def main(**options: Any) -> None:
         config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True),
         config.pose_pictures,
     )  # fmt: skip
-    paper.ask()
+    paper.begin()
     for each in runs(effort):
         if each.group in parts:
-            found = paper.done(each, first=not parts[each.group] and each.group == "table1")
+            first = not parts[each.group] and each.group == "table1"
+            found = paper.found(each) if config.collect else paper.done(each, first)
             if found is not None:
                 parts[each.group].append((each, found))
-    head = f"On {data_of(config.manifest)}, {effort.steps} steps, seeds {list(range(effort.seeds))}."
+    head = f"On {data_of(config.manifest)}, {effort.steps} steps; seeds count from 0."
     if config.pose_pictures:
         head += f" The pose expert of ours also learns from `{config.pose_pictures}`."
     for name, results in parts.items():

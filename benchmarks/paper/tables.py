@@ -31,12 +31,13 @@ def table(results: Results, *, reads: bool = False) -> str:
         if name != found["evaluated"]
     }
     columns = [m for m in METRICS if m.column and any(m.key in each for group in lines.values() for each in group)]
-    head = ["", *(["reads in training", "steps", "UNet passes", "seconds, MB a subject"] if reads else [])]
+    head = ["", "trainings", *(["reads in training", "steps", "UNet passes", "seconds, MB a subject"] if reads else [])]
     head += [f"{metric.column} {'↓' if metric.better == 'lower' else '↑'}" for metric in columns]
     out = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, group in {**lines, **extra}.items():
         told = _told(rows.get(name), reads)
-        out.append("| " + " | ".join([name, *told, *(_value(group, metric) for metric in columns)]) + " |")
+        count = str(len(rows[name])) if name in rows else "–"
+        out.append("| " + " | ".join([name, count, *told, *(_value(group, metric) for metric in columns)]) + " |")
     return "\n".join(out)
 
 

@@ -43,7 +43,7 @@ class Paper:
         """The list of pictures that every method is asked for."""
         return self.folder / "requests" / "requests.jsonl"
 
-    def ask(self) -> None:
+    def begin(self) -> None:
         """Writes the list of pictures, once, and how much is done; a folder holds runs of one kind.
 
         Raises:
@@ -78,11 +78,9 @@ class Paper:
         Returns:
             None where the dataset is too small for it, which is said.
         """
-        folder = self.folder / run.folder
-        metrics = folder / "evaluation" / "metrics.json"
-        if metrics.is_file():
-            found: dict[str, Any] = json.loads(metrics.read_text("utf-8"))
+        if (found := self.found(run)) is not None:
             return found
+        folder = self.folder / run.folder
         manifest = self._cut(run)
         if manifest is None:
             return None
@@ -90,7 +88,12 @@ class Paper:
         self._train(run, self.folder / run.trained, manifest)
         self.say(f"{run.folder}: evaluation")
         self._evaluate(folder, run, first)
-        return self.done(run, first)
+        return self.found(run)
+
+    def found(self, run: Run) -> dict[str, Any] | None:
+        """``metrics.json`` of a run, if it is there."""
+        path = self.folder / run.folder / "evaluation" / "metrics.json"
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
     def _train(self, run: Run, folder: Path, manifest: str) -> None:
         effort = self.effort

@@ -66,10 +66,10 @@ def test_rows_can_be_chosen_and_nothing_else_is_trained_for_strengths():
 
 def test_a_folder_holds_runs_of_one_effort_from_one_manifest(rendered, tmp_path):
     effort = replace(SMALL, subjects=1, backgrounds=1, poses=1, edits=1)
-    Paper(str(rendered), tmp_path, effort, None, print).ask()
-    Paper(str(rendered), tmp_path, replace(effort, seeds=2, rows=("ours",)), None, print).ask()
+    Paper(str(rendered), tmp_path, effort, None, print).begin()
+    Paper(str(rendered), tmp_path, replace(effort, seeds=2, rows=("ours",)), None, print).begin()
     with pytest.raises(UserError, match="its runs have steps 20, not 30; choose another folder"):
-        Paper(str(rendered), tmp_path, replace(effort, steps=30), None, print).ask()
+        Paper(str(rendered), tmp_path, replace(effort, steps=30), None, print).begin()
 
 
 @pytest.mark.parametrize("factor", plan.FACTORS)
@@ -107,10 +107,10 @@ def test_tables_give_mean_spread_and_clustered_error_and_what_it_cost():
     ]
     lines = table(made, reads=True).splitlines()
     assert "| SSR ↑" in lines[0] and "reads in training" in lines[0]
-    assert lines[2].startswith("| ours | captions, keypoints, ids, subject description | 20 | 40 | – |")
+    assert lines[2].startswith("| ours | 2 | captions, keypoints, ids, subject description | 20 | 40 | – |")
     assert "0.500 ± 0.141 (se 0.100)" in lines[2]
     assert "2.0 s, 25.60 MB" in lines[3]
-    assert lines[4].startswith("| raw CLIP | – |") and lines[4].count("–") >= 5 and len(lines) == 5
+    assert lines[4].startswith("| raw CLIP | – | – |") and lines[4].count("–") >= 5 and len(lines) == 5
     swept = [(Run("efficiency", "ours", "ours", 0, factor="subject_id", size=n), found(n / 100)) for n in (30, 10)]
     assert curve(swept, SSR) == {("ours", "subject_id"): [(10, 0.1), (30, 0.3)]}
 
@@ -154,6 +154,10 @@ def test_all_of_it_is_made_once_and_then_found(tmp_path, weights, monkeypatch, c
     main(**options)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == before
     assert "training" not in capsys.readouterr().err
+    (folder / "table1.md").unlink()
+    main(**options, num_seeds=2, collect=True)  # a second seed that nobody trained
+    assert (folder / "table1.md").read_text() == rows
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == before
 
 
 def test_figures_of_bars_and_curves_are_pictures():
