@@ -48,8 +48,8 @@ def _annotation(number: int, shot: Render, size: int) -> dict[str, Any]:
 def export(out_dir: str | Path, count: int, seed: int = 0, size: int = 256) -> Path:
     """Render scenes into a folder.
 
-    Writes ``images/*.png``, ``masks/*.png`` (0 or 255), a ``LICENSES.csv`` in either folder, and
-    ``person_keypoints.json``.
+    Writes ``images/*.png``, ``masks/*.png`` (0 or 255), ``person_keypoints.json`` and
+    ``LICENSES.csv``, which names the images alone: of the masks a build would say that they are no sources.
 
     Args:
         out_dir: Folder to write to; made if missing.
@@ -61,9 +61,8 @@ def export(out_dir: str | Path, count: int, seed: int = 0, size: int = 256) -> P
         Path of the JSON file.
     """
     out = Path(out_dir)
-    folders = out / "images", out / "masks"
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     rows: list[dict[str, str]] = []
@@ -87,7 +86,7 @@ def export(out_dir: str | Path, count: int, seed: int = 0, size: int = 256) -> P
             }
         )
         annotations.append(_annotation(number, shot, size))
-        rows.append(dict(zip(COLUMNS, (name, LICENSE_NAME, LICENSE_URL, "", "none"), strict=True)))
+        rows.append(dict(zip(COLUMNS, (f"images/{name}", LICENSE_NAME, LICENSE_URL, "", "none"), strict=True)))
     category = {"id": 1, "name": "person", "supercategory": "person"}
     document = {
         "info": {
@@ -102,9 +101,8 @@ def export(out_dir: str | Path, count: int, seed: int = 0, size: int = 256) -> P
     }
     path = out / "person_keypoints.json"
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    for folder in folders:  # in each its own: a build from the images then has no row without a source
-        with (folder / "LICENSES.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    with (out / "LICENSES.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     return path
