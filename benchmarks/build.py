@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,14 +36,12 @@ from bare_calls import Rows, background_call, subject_call
 from rich.console import Console
 from rich.table import Table
 
+from flows.engines.threads import ThreadEngine
 from flows.engines.workers import default_workers
 from pipeline.config import BuildConfig, build_config, load_profile
 from pipeline.manifest.finish import build_manifest
 from pipeline.models.resolve import Model
 from pipeline.runner.build import open_build
-from pipeline.runner.engine import Chain, Engine, through
-from pipeline.runner.plan import Shard
-from pipeline.runner.task import StageTask
 from pipeline.stages.rounds import Rounds
 from tinyworld.world.export import export
 
@@ -132,13 +130,13 @@ def build(config: BuildConfig, workers: int) -> tuple[Recorded, Recorded, Clock,
     """A build from nothing; its recorded generators, its time and its number of variations."""
     warm = {"manifest": config.manifest.replace("built", "warm"), "subjects": 2, "backgrounds": 2, "limit": workers}
     first = build_config(**config.model_dump() | warm)
-    build_manifest(open_build(first), _threads(workers))
+    build_manifest(open_build(first), ThreadEngine(workers))
     opened = open_build(config)
     recorded = [Recorded(stage.generate) for stage in opened.stages if isinstance(stage, Rounds)]
     stages = [_with(stage, recorded) for stage in opened.stages]
     clock = Clock()
     with clock.running():
-        outcome = build_manifest(replace(opened, stages=stages), _threads(workers))
+        outcome = build_manifest(replace(opened, stages=stages), ThreadEngine(workers))
     subjects, variations = recorded
     if not variations.batches:
         raise SystemExit("no subject was accepted, so there is nothing to compare; see the profile's [quality]")
@@ -253,14 +251,6 @@ def _folders(config: BuildConfig) -> dict[str, str]:
         "inpaint": str(Model(models.inpaint, root).pipeline_dir()),
         "clip": str(Model(models.clip, root).network_dir()),
     }
-
-
-def _threads(workers: int) -> Engine:
-    def engine(shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(lambda shard: through(shard, tasks), shards))
-
-    return engine
 
 
 def _show(console: Console, result: dict[str, Any]) -> None:

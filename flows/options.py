@@ -17,6 +17,10 @@ from pipeline.config import BuildConfig
 
 EngineName = Literal["local", "ray"]
 """What spreads a build's tasks: threads of one process, or a Ray cluster."""
+FIELDS = BuildConfig.model_fields
+MANIFEST = FIELDS["manifest"].default
+ManifestArgument = Annotated[str, typer.Argument(help="The manifest, a Parquet file.")]
+Work = Annotated[str, typer.Option(help=FIELDS["work"].description)]
 
 
 def takes_build_options(**instead: tuple[Any, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -27,13 +31,12 @@ def takes_build_options(**instead: tuple[Any, Any]) -> Callable[[Callable[..., A
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        fields = BuildConfig.model_fields
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
-        options = [_parameter(name, *instead.get(name, _typed(field))) for name, field in fields.items()]
+        options = [_parameter(name, *instead.get(name, _typed(field))) for name, field in FIELDS.items()]
         parameters = [*options, *own]
 
         def call(**values: Any) -> Any:
-            told = {name: values.pop(name) for name in fields if name in values}
+            told = {name: values.pop(name) for name in FIELDS if name in values}
             return function(told, **values)
 
         call.__name__, call.__qualname__ = function.__name__, function.__qualname__

@@ -6,6 +6,7 @@ import contextvars
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pipeline.runner.plan import Shard
 logger = logging.getLogger(__name__)
 
 ARTIFACT_SECONDS = 5.0
+ENOUGH = 0.02
+"""Share of the last stage's rows that must be made before the time left is guessed."""
 
 
 def fan_out(config: BuildConfig) -> dict[str, int]:
@@ -62,7 +65,7 @@ class Tally:
         self._stages, self._shards, self._fan_out = tuple(stages), dict(shards), dict(fan_out)
         self._news: dict[tuple[str, str], events.Progress] = {}
         self._sums: list[_Numbers] = [(0, 0, 0, 0, 0)] * len(self._stages)
-        self._made = 0
+        self._made = Counter[str]()
         for shard in self._shards:
             self._add(self._of(shard), 1)
         self._lock = threading.Lock()
@@ -79,8 +82,10 @@ class Tally:
             self._news[news.stage, news.shard] = news
             self._add(self._of(news.shard), 1)
             if news.stage in self._fan_out:
-                self._made += _made(news) - (_made(before) if before else 0)
-                if self._first_image is None:
+                made = max(_made(news) - (_made(before) if before else 0), 0)  # less where a fragment is mended
+                if self._first_image is not None:
+                    self._made[news.stage] += made
+                elif made:  # where the clock starts: models were loaded before it
                     self._first_image = time.monotonic()
 
     def stages(self) -> list[StageTally]:
@@ -94,17 +99,26 @@ class Tally:
         return sum(tally.done for tally in tallies) / expected if expected else 1.0
 
     def images_per_second(self) -> float | None:
-        """Images that this run made, by the time since it began to make images; None before that."""
+        """Images that this run made after its first, by the time since then; None before that."""
         with self._lock:
-            if not self._made or self._first_image is None:
-                return None
-            return self._made / max(time.monotonic() - self._first_image, 1e-3)
+            made = self._made.total()
+            return made / self._seconds_of_images() if made else None
 
     def seconds_left(self) -> float | None:
-        """Images still to make by images per second; None without a speed, and when all are made."""
-        speed = self.images_per_second()
-        left = sum(tally.expected - tally.done for tally in self.stages() if tally.stage in self._fan_out)
-        return left / speed if speed and left else None
+        """By the rows of the last stage, as each stands for all that was done for it; None before there are enough.
+
+        The speed of all images would jump with the stage that most shards happen to be at, and so would a recent speed.
+        """
+        last = self.stages()[-1]
+        left = last.expected - last.done
+        with self._lock:
+            made = self._made[last.stage]
+            if not left or not made or made < ENOUGH * (made + left):
+                return None
+            return left * self._seconds_of_images() / made
+
+    def _seconds_of_images(self) -> float:
+        return max(time.monotonic() - (self._first_image or 0), 1e-3)
 
     def seconds(self) -> float:
         """Since the tally began."""

@@ -19,6 +19,8 @@ from standins import (
     Shape,
     clip_config,
     clip_model,
+    image_processor,
+    new_controlnet,
     new_tokenizer,
     new_unet,
     new_vae,
@@ -50,7 +52,7 @@ def write_hub(root: Path, name: str, shape: Shape = SD15) -> Path:
     clip = clip_model(new_tokenizer(TOKENS), shape)
     _save(clip, root / models.clip.repo, None)
     new_tokenizer(TOKENS).save_pretrained(root / models.clip.repo)
-    _processor(shape).save_pretrained(root / models.clip.repo)
+    image_processor(shape).save_pretrained(root / models.clip.repo)
     _write_safety(root / "stable-diffusion-v1-5" / "stable-diffusion-v1-5", shape)
     _write_vitpose(root)
     _write_sam2(root)
@@ -110,7 +112,7 @@ def _write_sd(root: Path, models: Any, shape: Shape) -> None:
     _save(StableDiffusionPipeline(unet=unet, **common), root / models.base.repo, models.base.variant)
     inpaint = StableDiffusionInpaintPipeline(unet=new_unet(shape, 9), **common)
     _save(inpaint, root / models.inpaint.repo, models.inpaint.variant)
-    _write_controlnet(unet, root / models.controlnet.repo, models.controlnet.variant, shape)
+    _save(new_controlnet(unet, shape), root / models.controlnet.repo, models.controlnet.variant)
 
 
 def _write_sdxl(root: Path, models: Any, shape: Shape) -> None:
@@ -139,18 +141,8 @@ def _write_sdxl(root: Path, models: Any, shape: Shape) -> None:
     _save(StableDiffusionXLPipeline(unet=unet, **common), root / models.base.repo, models.base.variant)
     inpaint = StableDiffusionXLInpaintPipeline(unet=new_unet(shape, 9, **conditions), **common)
     _save(inpaint, root / models.inpaint.repo, models.inpaint.variant)
-    _write_controlnet(unet, root / models.controlnet.repo, models.controlnet.variant, shape)
+    _save(new_controlnet(unet, shape), root / models.controlnet.repo, models.controlnet.variant)
     _save(new_vae(shape), root / models.vae.repo, models.vae.variant)
-
-
-def _write_controlnet(unet: Any, folder: Path, variant: str | None, shape: Shape) -> None:
-    import torch
-    from diffusers import ControlNetModel
-
-    control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=shape.control)
-    for zero in (control.controlnet_mid_block, *control.controlnet_down_blocks):  # a fresh one does nothing at all
-        torch.nn.init.normal_(zero.weight, std=0.1)
-    _save(control, folder, variant)
 
 
 def _write_safety(folder: Path, shape: Shape) -> None:
@@ -160,7 +152,7 @@ def _write_safety(folder: Path, shape: Shape) -> None:
     checker.concept_embeds_weights.data[:] = 2  # cosines do not reach it: nothing is flagged
     checker.special_care_embeds_weights.data[:] = 2
     _save(checker, folder / "safety_checker", "fp16")
-    _processor(shape).save_pretrained(folder / "feature_extractor")
+    image_processor(shape).save_pretrained(folder / "feature_extractor")
 
 
 def _write_vitpose(root: Path) -> None:
@@ -260,13 +252,6 @@ def _write_openpose(path: Path) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(weights, path)
-
-
-def _processor(shape: Shape) -> Any:
-    from transformers import CLIPImageProcessor
-
-    side = shape.side
-    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
 def _save(model: Any, folder: Path, variant: str | None) -> None:

@@ -64,12 +64,8 @@ SD15 = Shape(side=128, vae=(8, 16, 32, 32), unet=(32, 64, 64), control=(8, 16, 3
 def write_standins(root: Path, shape: Shape = TINY, *, seed: int = 0) -> Path:
     """Writes ``root/stand-in/{diffusion,controlnet,inpainting,sam,pose,clip}``; returns ``root``."""
     import torch
-    from diffusers import (
-        ControlNetModel,
-        StableDiffusionInpaintPipeline,
-        StableDiffusionPipeline,
-    )
-    from transformers import CLIPImageProcessor, CLIPTextModel
+    from diffusers import StableDiffusionInpaintPipeline, StableDiffusionPipeline
+    from transformers import CLIPTextModel
 
     from pipeline.tiny.pose_net import PoseNet, PoseNetConfig, save_pose_net
     from pipeline.tiny.sam import SamConfig, new_sam, save_sam
@@ -90,17 +86,13 @@ def write_standins(root: Path, shape: Shape = TINY, *, seed: int = 0) -> Path:
     unet = new_unet(shape, 4)
     StableDiffusionPipeline(unet=unet, **common).save_pretrained(folder / "diffusion")
     StableDiffusionInpaintPipeline(unet=new_unet(shape, 9), **common).save_pretrained(folder / "inpainting")
-    control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=shape.control)
-    for zero in (control.controlnet_mid_block, *control.controlnet_down_blocks):  # a fresh one does nothing at all
-        torch.nn.init.normal_(zero.weight, std=0.1)
+    control = new_controlnet(unet, shape)
     torch.nn.init.normal_(control.controlnet_cond_embedding.conv_out.weight, std=0.1)
     control.save_pretrained(folder / "controlnet")
     clip = clip_model(tokenizer, shape)
     clip.save_pretrained(folder / "clip")
     tokenizer.save_pretrained(folder / "clip")
-    CLIPImageProcessor(
-        size={"shortest_edge": shape.side}, crop_size={"height": shape.side, "width": shape.side}
-    ).save_pretrained(folder / "clip")
+    image_processor(shape).save_pretrained(folder / "clip")
     config = SamConfig(
         image_size=shape.side, embed_dim=32, num_heads=2, depth=2, global_attn_indexes=(1,), prompt_dim=32
     )
@@ -170,6 +162,23 @@ def new_unet(shape: Shape, channels: int, **options: Any) -> Any:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         **{"cross_attention_dim": shape.width, "attention_head_dim": 4, "norm_num_groups": 16, **options},
     )
+
+
+def new_controlnet(unet: Any, shape: Shape) -> Any:
+    import torch
+    from diffusers import ControlNetModel
+
+    control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=shape.control)
+    for zero in (control.controlnet_mid_block, *control.controlnet_down_blocks):  # a fresh one does nothing at all
+        torch.nn.init.normal_(zero.weight, std=0.1)
+    return control
+
+
+def image_processor(shape: Shape) -> Any:
+    from transformers import CLIPImageProcessor
+
+    side = shape.side
+    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
 def new_tokenizer(tokens: int = 48) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from flows.cli.console import err
 from flows.progress import Tally
+from pipeline.runner.every import every
 
 LINE_SECONDS = 15.0
 """Between lines where there is no terminal."""
@@ -26,20 +26,15 @@ def display(tally: Tally, title: str, console: Console = err) -> Iterator[None]:
         with Live(get_renderable=lambda: table(tally, title), console=console, refresh_per_second=4):
             yield
         return
-    stop = threading.Event()
 
     def report() -> None:
-        while not stop.wait(LINE_SECONDS):
-            console.print(line(tally), markup=False)
-
-    thread = threading.Thread(target=report, name="display", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
         console.print(line(tally), markup=False)
+
+    try:
+        with every(LINE_SECONDS, report, "display"):
+            yield
+    finally:
+        report()
 
 
 def table(tally: Tally, title: str) -> Table:

@@ -17,40 +17,30 @@ from pipeline.runner.build import last_config, open_build
 def draw_sheets(manifest: str, work: str, out: Path | None) -> None:
     """Draws the sheets of the sources that are finished; says where they are."""
     from flows.cli.console import out as console
-    from pipeline.report.contact_sheet import save_sheets
-    from pipeline.report.manifest_sheets import manifest_sheets
 
     set_up_logging(verbose=False)
     if out is None and not store.is_local(manifest):
         raise UserError(f"{manifest} is not on this machine: name a folder with --out")
     folder = out or sheets_folder(manifest)
-    number = _of_build_at_work(manifest, work, folder)
-    if number is None:
-        there = Manifest(manifest)
-        number = len(save_sheets(manifest_sheets(there, run_pictures(there, work, "contact sheets go")), folder))
-    console.print(f"{number} contact sheets in {folder}", markup=False)
+    console.print(f"{len(_draw(manifest, work, folder))} contact sheets in {folder}", markup=False)
 
 
-def _of_build_at_work(manifest: str, work: str, folder: str | Path) -> int | None:
-    """Draws the sheets of a build whose manifest is not written yet; None: there is no such build."""
-    from pipeline.report.contact_sheet import write_contact_sheets
+def _draw(manifest: str, work: str, folder: str | Path) -> list[str]:
+    """From the manifest, or from the fragments of a build whose manifest is not written yet."""
+    from pipeline.report.contact_sheet import save_sheets, write_contact_sheets
+    from pipeline.report.manifest_sheets import manifest_sheets
 
     try:
         build = open_build(last_config(manifest, work))
-    except UserError:
-        if _there(manifest):
-            return None
-        raise
-    found = build.scan()
-    if build.complete(found) and written(build, found):
-        return None
-    fragments = [fragment for chain in found.chains for fragment in chain]
-    return len(write_contact_sheets(build.ledger, fragments, folder))
-
-
-def _there(manifest: str) -> bool:
-    try:
-        Manifest(manifest)
-    except UserError:
-        return False
-    return True
+    except UserError as unknown:
+        try:
+            there = Manifest(manifest)
+        except UserError:
+            raise unknown from None
+    else:
+        found = build.scan()
+        if not (build.complete(found) and written(build, found)):
+            fragments = [fragment for chain in found.chains for fragment in chain]
+            return write_contact_sheets(build.ledger, fragments, folder)
+        there = Manifest(manifest)
+    return save_sheets(manifest_sheets(there, run_pictures(there, work, "contact sheets go")), folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -24,6 +25,8 @@ class LocalEngine:
         workers: Threads.
         cancel: Set when anything goes wrong, so that the other threads stop after the row at hand.
     """
+
+    elsewhere: ClassVar[bool] = False
 
     workers: int
     cancel: threading.Event = field(default_factory=threading.Event)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pipeline.runner import events
 from pipeline.runner.engine import Chain, through
@@ -23,6 +24,8 @@ class ThreadEngine:
         workers: Threads.
         cancel: Set when anything goes wrong, so that the other threads stop after the row at hand.
     """
+
+    elsewhere: ClassVar[bool] = False
 
     workers: int
     cancel: threading.Event = field(default_factory=threading.Event)

@@ -76,7 +76,7 @@ class Build:
             self.mending(lambda: self._run_part(part, engine))
 
     def _noting(self, engine: Engine) -> AbstractContextManager[None]:
-        return noting(self.ledger.root, here=not getattr(engine, "elsewhere", False))
+        return noting(self.ledger.root, here=not engine.elsewhere)
 
     def mending(self, work: Callable[[], T]) -> T:
         """Does work that reads fragments, and does it again without those that prove damaged.

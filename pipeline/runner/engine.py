@@ -6,8 +6,9 @@ machines. Whatever the engine, the files say what is done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from pipeline.runner import events
 from pipeline.runner.ledger import Fragment
@@ -20,16 +21,30 @@ Chain = list[Fragment]
 
 
 class Engine(Protocol):
-    """Takes every shard through the tasks, the tasks of one shard in order, the shards in any.
+    """Takes every shard through the tasks, the tasks of one shard in order, the shards in any."""
 
-    One that works on other machines has an attribute ``elsewhere``, true: nothing here tells what those use.
-    """
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it works on other machines: nothing here tells what those use."""
+        ...
 
     def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
         """The fragments of every shard, in the order of ``shards`` and ``tasks``."""
         ...
 
 
+@dataclass(frozen=True)
+class Here:
+    """A function as an engine that works on this machine."""
+
+    work: Callable[[Sequence[Shard], Sequence[StageTask]], list[Chain]]
+    elsewhere: ClassVar[bool] = False
+
+    def __call__(self, shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
+        return self.work(shards, tasks)
+
+
+@Here
 def in_turn(shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
     """The simplest engine: one shard after another, in this thread."""
     return [through(shard, tasks) for shard in shards]

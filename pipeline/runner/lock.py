@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 
 from pipeline import process, store
 from pipeline.config import UserError
+from pipeline.runner.every import every
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 20.0
@@ -79,9 +79,7 @@ class Lock:
 
     def __init__(self, path: str, owner: Owner) -> None:
         self._path, self._owner = path, owner
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="lock", daemon=True)
-        self._thread.start()
+        self._said = _text(owner)
 
     def check(self) -> None:
         """Makes sure that the lock is still ours, before something that must not be done twice.
@@ -94,28 +92,23 @@ class Lock:
             raise UserError(f"{self._path} was taken over by {now or 'somebody'}: this build stops")
 
     def release(self) -> None:
-        self._stop.set()
-        self._thread.join()
         now = _holder(self._path)
         if now and now.token == self._owner.token:
             store.remove(self._path)
 
-    def _beat(self) -> None:
-        said = _text(self._owner)
-        while not self._stop.wait(BEAT_SECONDS):
-            now = _text(replace(self._owner, seen=time.time()))
-            try:
-                if store.is_local(
-                    self._path
-                ):  # where a swap takes the file away for a moment, in which others see none
-                    self.check()
-                    store.write_bytes(self._path, now)
-                elif not store.swap(self._path, said, now):
-                    self.check()
-                    raise UserError(f"{self._path} was changed by another")
-                said = now
-            except (OSError, UserError) as error:
-                logger.warning("the lock was not refreshed: %s", error)
+    def beat(self) -> None:
+        """Says that the owner lives; to be done every :data:`BEAT_SECONDS`."""
+        now = _text(replace(self._owner, seen=time.time()))
+        try:
+            if store.is_local(self._path):  # where a swap takes the file away for a moment, in which others see none
+                self.check()
+                store.write_bytes(self._path, now)
+            elif not store.swap(self._path, self._said, now):
+                self.check()
+                raise UserError(f"{self._path} was changed by another")
+            self._said = now
+        except (OSError, UserError) as error:
+            logger.warning("the lock was not refreshed: %s", error)
 
 
 @contextmanager
@@ -133,7 +126,8 @@ def only_writer(manifest: str) -> Iterator[Lock]:
         raise UserError(f"{manifest}: its folder cannot be written to: {error.strerror or error}") from error
     lock = Lock(path, me)
     try:
-        yield lock
+        with every(BEAT_SECONDS, lock.beat, "lock"):
+            yield lock
     finally:
         lock.release()
 

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 from pipeline import store
 from pipeline.config import UserError
+from pipeline.runner.every import every
 
 logger = logging.getLogger(__name__)
 FOLDER = "usage"
@@ -116,7 +116,7 @@ def noting(root: str, here: bool = True) -> Iterator[None]:
         here: Whether all the work is done on this machine; else its counters say little, and only time is noted.
     """
     note = _Note(meters() if here else (), here)
-    path, over = store.join(root, FOLDER, f"{uuid.uuid4().hex}.json"), threading.Event()
+    path = store.join(root, FOLDER, f"{uuid.uuid4().hex}.json")
 
     def write() -> None:
         note.look()
@@ -127,18 +127,11 @@ def noting(root: str, here: bool = True) -> Iterator[None]:
             except (OSError, UserError) as error:  # the build itself has more to say of a full disk
                 logger.warning("what the build uses is not noted: %s", error)
 
-    def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            write()
-
     note.look()
-    watcher = threading.Thread(target=watch, name="usage", daemon=True)
-    watcher.start()
     try:
-        yield
+        with every(LOOK_SECONDS, write, "usage"):
+            yield
     finally:
-        over.set()
-        watcher.join()
         write()
 
 

@@ -61,14 +61,34 @@ def test_speed_counts_only_images_made_now(tally: Tally) -> None:
     assert tally.images_per_second() is None
     tally(news("subjects", "a", 6, 6, reused=6))
     assert tally.images_per_second() is None
+    tally(news("variations", "a", 7, 24, reused=6))
+    assert tally.images_per_second() is None
     time.sleep(0.2)
-    tally(news("variations", "a", 10, 24, reused=6))
+    tally(news("variations", "a", 11, 24, reused=6))
     speed = tally.images_per_second()
     assert speed is not None
     assert 4 / 2 < speed < 4 / 0.2
     left = tally.seconds_left()
     assert left is not None
-    assert left * tally.images_per_second() == pytest.approx(45 - 16, rel=0.2)
+    assert left * tally.images_per_second() == pytest.approx(36 - 11, rel=0.2)
+
+
+def test_the_time_left_is_sane_from_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty shards in turn, of slow subjects and quick variations, with models that take long to load."""
+    now, load, took = 0.0, {"subjects": 30, "variations": 10}, {"subjects": 2.0, "variations": 0.2}
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    tally = Tally(STAGES, {str(shard): 2 for shard in range(40)}, {"subjects": 5, "variations": 10})
+    end = sum(load.values()) + 40 * (10 * took["subjects"] + 100 * took["variations"])
+    told: list[tuple[float, float]] = []
+    for shard in range(40):
+        for stage, total in (("subjects", 10), ("variations", 100)):
+            for done in range(total + 1):
+                now += took[stage] if done else 0 if shard else load[stage]
+                tally(news(stage, str(shard), done, total, finished=done == total))
+                if left := tally.seconds_left():
+                    told.append((now, left))
+    assert told[0][0] < 0.1 * end, "not silent for long"
+    assert all(0.5 < left / (end - at) < 2 for at, left in told if end - at > 60)
 
 
 def test_a_finished_build_is_all_done(tally: Tally) -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flows.engines.threads import ThreadEngine
 from pipeline.config import build_config
 from pipeline.manifest.finish import build_manifest
 from pipeline.manifest.outcome import Outcome
 from pipeline.manifest.read import Manifest
 from pipeline.records import Variation
 from pipeline.runner.build import open_build
-from pipeline.runner.engine import Chain, Engine, in_turn, through
+from pipeline.runner.engine import Engine, in_turn
 from pipeline.runner.ledger import Ledger
-from pipeline.runner.plan import Shard
-from pipeline.runner.task import StageTask
 from tinyworld.world.export import export
 
 pytestmark = pytest.mark.usefixtures("weights")
@@ -28,11 +25,6 @@ pytestmark = pytest.mark.usefixtures("weights")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(tmp_path_factory.mktemp("world"), count=3, seed=930_000, size=128)
-
-
-def threads(shards: Sequence[Shard], tasks: Sequence[StageTask]) -> list[Chain]:
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda shard: through(shard, tasks), shards))
 
 
 def run(world: Path, work: Path, engine: Engine = in_turn, **changes: Any) -> Outcome:
@@ -75,7 +67,7 @@ def test_most_slots_are_filled_with_all_scores(built: tuple[Outcome, Path]) -> N
     assert len({row.sha256 for row in rows}) == len(rows)
 
 
-@pytest.mark.parametrize(("shard_size", "engine"), [(3, in_turn), (1, threads)])
+@pytest.mark.parametrize(("shard_size", "engine"), [(3, in_turn), (1, ThreadEngine(2))])
 def test_shards_and_threads_do_not_show(
     world: Path, tmp_path: Path, built: tuple[Outcome, Path], shard_size: int, engine: Engine
 ) -> None:

@@ -49,7 +49,7 @@ def export(out_dir: str | Path, count: int, seed: int = 0, size: int = 256) -> P
     """Render scenes into a folder.
 
     Writes ``images/*.png``, ``masks/*.png`` (0 or 255), ``person_keypoints.json`` and
-    ``LICENSES.csv``.
+    ``LICENSES.csv``, which names the images alone: of the masks a build would say that they are no sources.
 
     Args:
         out_dir: Folder to write to; made if missing.
@@ -86,10 +86,7 @@ def export(out_dir: str | Path, count: int, seed: int = 0, size: int = 256) -> P
             }
         )
         annotations.append(_annotation(number, shot, size))
-        rows += [
-            dict(zip(COLUMNS, (f"{d}/{name}", LICENSE_NAME, LICENSE_URL, "", "none"), strict=True))
-            for d in ("images", "masks")
-        ]
+        rows.append(dict(zip(COLUMNS, (f"images/{name}", LICENSE_NAME, LICENSE_URL, "", "none"), strict=True)))
     category = {"id": 1, "name": "person", "supercategory": "person"}
     document = {
         "info": {

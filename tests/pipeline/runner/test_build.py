@@ -18,7 +18,7 @@ from pipeline.manifest.validate.manifest import validate
 from pipeline.records import Reason, Source
 from pipeline.runner import events
 from pipeline.runner.build import Build, last_config, open_build
-from pipeline.runner.engine import Chain, through
+from pipeline.runner.engine import Chain, Here, through
 from pipeline.runner.plan import Shard
 from pipeline.runner.run_stage import Cancelled
 from pipeline.stages.sources import Sources
@@ -72,6 +72,7 @@ def test_a_build_gives_a_sound_manifest(folder: Path) -> None:
 
 @pytest.mark.parametrize("shard_size", [1, 3, 5])
 def test_shards_and_their_order_do_not_show(folder: Path, shard_size: int) -> None:
+    @Here
     def backwards(shards: Any, steps: Any) -> list[Chain]:
         return [through(shard, steps) for shard in reversed(shards)][::-1]
 
@@ -105,6 +106,7 @@ def test_looking_computes_and_writes_nothing(folder: Path) -> None:
 
 
 def test_half_a_build_is_seen_as_half(folder: Path) -> None:
+    @Here
     def only_the_first(shards: Any, steps: Any) -> list[Chain]:
         return [through(shard, steps if shard is shards[0] else steps[:1]) for shard in shards]
 
@@ -184,6 +186,7 @@ def test_only_bad_files_is_a_problem_that_names_the_reasons(tmp_path: Path) -> N
 def test_engines_get_each_stage_by_name_and_each_shard(folder: Path) -> None:
     seen: Counter[tuple[str, str]] = Counter()
 
+    @Here
     def counting(shards: Any, tasks: Any) -> list[Chain]:
         def run(shard: Shard) -> Chain:
             for task in tasks:
@@ -238,6 +241,7 @@ def test_a_cancelled_build_goes_on_where_it_was(folder: Path) -> None:
         if news.stage == "variations" and news.shard == "000001":
             raise Cancelled
 
+    @Here
     def stopping(shards: Any, tasks: Any) -> list[Chain]:
         return [through(shard, tasks, stop) for shard in shards]
 

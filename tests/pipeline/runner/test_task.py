@@ -12,7 +12,7 @@ from toy_stages import SIZE, recipe, write_pictures
 
 from pipeline.config import build_config
 from pipeline.runner.build import Build, open_build
-from pipeline.runner.engine import Chain
+from pipeline.runner.engine import Chain, Here
 from pipeline.runner.plan import Shard
 from pipeline.runner.task import StageTask
 from pipeline.stages.sources import Sources
@@ -32,7 +32,8 @@ def opened(folder: Path, work: str) -> Build:
     return open_build(build_config(**values, work=str(folder / work)), [Sources(size=SIZE), *recipe()])
 
 
-def elsewhere(shards: list[Shard], tasks: list[StageTask]) -> list[Chain]:
+@Here
+def by_processes(shards: list[Shard], tasks: list[StageTask]) -> list[Chain]:
     """An engine: a process of its own for each shard."""
     toys = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([toys, *sys.path])}
@@ -50,7 +51,7 @@ def test_shards_and_tasks_run_in_other_processes(tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", 3)
     (tmp_path / "in" / "again.png").write_bytes((tmp_path / "in" / "00001.png").read_bytes())
     here, there = opened(tmp_path, "here"), opened(tmp_path, "there")
-    one, other = here.run(), there.run(elsewhere)
+    one, other = here.run(), there.run(by_processes)
     assert [[f.digest for f in chain] for chain in one.chains] == [[f.digest for f in chain] for chain in other.chains]
     assert there.complete(there.scan())
     assert other.counts()[0]["sources"] == {"ok": 3, "rejected": 1}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pipeline.imaging.openpose18 import COCO_FROM_OPENPOSE
+from pipeline.inputs.listing import list_sources
 from tinyworld.world import Background, Identity, export, render_seed
-from tinyworld.world.export import COLUMNS
+from tinyworld.world.export import LICENSE_NAME, LICENSE_URL
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -42,14 +43,12 @@ def test_round_trip(tmp_path: Path) -> None:
         assert shot.mask[y : y + h, x : x + w].sum() == shot.mask.sum()
 
 
-def test_licences(tmp_path: Path) -> None:
+def test_a_listing_has_all_licences_and_warns_of_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     export(tmp_path, count=2, seed=0, size=64)
-    with (tmp_path / "LICENSES.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
-    assert {r["licence_name"] for r in rows} == {"CC0-1.0"}
-    assert all((tmp_path / r["file"]).is_file() for r in rows)
-    assert len(rows) == 4
+    rows = list_sources([str(tmp_path / "images")])
+    assert len(rows) == 2
+    assert {row.source_license for row in rows} == {f"{LICENSE_NAME}, {LICENSE_URL}"}
+    assert not caplog.records
 
 
 def test_coco_order_is_the_common_one() -> None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.options import ManifestArgument
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def stats(
-    manifest: Annotated[str, typer.Argument(help="The manifest, a Parquet file.")],
+    manifest: ManifestArgument,
     json_: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Count a manifest: rows by split, scores against thresholds, rejects by reason, licences."""

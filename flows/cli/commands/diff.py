@@ -13,8 +13,8 @@ def diff(
     html: Annotated[str | None, typer.Option(help="Also write a page with pictures of what changed.")] = None,
 ) -> None:
     """Say what differs from manifest A to B: rows and why, scores, settings, models. Exit code 1 if rows differ."""
+    from flows.cli.commands.stats import show
     from flows.cli.console import out
-    from flows.cli.stats import show
     from pipeline import store
     from pipeline.exports.diff import diff as compare
 

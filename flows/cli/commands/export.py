@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.options import ManifestArgument
+
 if TYPE_CHECKING:
     from pipeline.exports.export import Exported
 
 
 def export(
-    manifest: Annotated[str, typer.Argument(help="The manifest, a Parquet file.")],
+    manifest: ManifestArgument,
     dest: Annotated[str, typer.Argument(help="An empty folder or s3:// URL; the same call again goes on with it.")],
     to: Annotated[str, typer.Option(help="hf, webdataset, imagefolder or coco.")],
     pairs: Annotated[

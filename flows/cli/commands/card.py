@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from flows.options import ManifestArgument
+
 
 def card(
-    manifest: Annotated[str, typer.Argument(help="The manifest, a Parquet file.")],
+    manifest: ManifestArgument,
     out: Annotated[str | None, typer.Option(help="Folder. Without it: __card__/NAME/ beside the manifest.")] = None,
     license: Annotated[str | None, typer.Option(help="Of the dataset. Without it: the sources'.")] = None,
     creator: Annotated[str | None, typer.Option(help="Who publishes it.")] = None,
