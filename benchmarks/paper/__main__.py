@@ -27,13 +27,19 @@ class PaperConfig(BaseModel):
         None, description="As in training: further pictures with keypoints, for the pose expert of ours."
     )
     max_train_steps: int | None = Field(None, ge=1, description="Of each training; default: 3000, with --small 20.")
-    num_seeds: int | None = Field(None, ge=1, description="Trainings of each row; default: 3, with --small 1.")
+    seeds: str | None = Field(
+        None,
+        pattern=r"^\d+(,\d+)*$",
+        description="Of the trainings of each row, by commas; default: 0,1,2; --small: 0.",
+    )
     search_steps: int | None = Field(
         None, ge=1, description="Of each of the five trials for a learning rate; default: a third of the training's."
     )
     subjects: int | None = Field(None, ge=1, description="Of whom pictures are asked for; default: 50.")
+    pictures: bool = Field(True, description="Also judge pictures; without them an evaluation takes a fraction.")
     methods: str | None = Field(None, description="Only these methods in table 1, by commas.")
     rows: str | None = Field(None, description="Only these rows of table 1, by commas, e.g. elite-paired-frozen.")
+    efficient: str | None = Field(None, description="Methods of the efficiency sweep, by commas.")
     collect: bool = Field(False, description="Tables and figures of the runs that are there; trains nothing.")
     tables: str = Field(",".join(_PARTS), description="Which parts, by commas.")
 
@@ -58,11 +64,12 @@ def main(**options: Any) -> None:
         raise UserError(f"--tables {unknown[0]!r}: is none of {', '.join(_PARTS)}")
     effort = SMALL if config.small else FULL
     asked = {
-        "steps": config.max_train_steps, "seeds": config.num_seeds, "search_steps": config.search_steps,
-        "subjects": config.subjects, "methods": config.methods and tuple(config.methods.split(",")),
-        "rows": config.rows and tuple(config.rows.split(",")),
+        "steps": config.max_train_steps, "search_steps": config.search_steps, "subjects": config.subjects,
+        "seeds": tuple(map(int, _listed(config.seeds))), "methods": _listed(config.methods),
+        "rows": _listed(config.rows), "efficient": _listed(config.efficient),
     }  # fmt: skip
-    effort = replace(effort, **{name: value for name, value in asked.items() if value})
+    given = {name: value for name, value in asked.items() if value}
+    effort = replace(effort, pictures=config.pictures, **given)
     folder = Path(config.output_dir)
     paper = Paper(
         config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True),
@@ -71,8 +78,7 @@ def main(**options: Any) -> None:
     paper.begin()
     for each in runs(effort):
         if each.group in parts:
-            first = not parts[each.group] and each.group == "table1"
-            found = paper.found(each) if config.collect else paper.done(each, first)
+            found = paper.found(each) if config.collect else paper.done(each)
             if found is not None:
                 parts[each.group].append((each, found))
     head = f"On {data_of(config.manifest)}, {effort.steps} steps; seeds count from 0."
@@ -85,6 +91,10 @@ def main(**options: Any) -> None:
             typer.echo(f"{name}\n\n{text}")
     figures = draw_all(*(parts.get(name, []) for name in ("table1", "efficiency", "scale")), folder)
     typer.echo(f"figures: {', '.join(path.name for path in figures)} in {folder}")
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Effort:
         steps: Of each training; baselines and ours alike.
         fit_steps: Of methods that are trained on each subject.
         batch: Pictures a step.
-        seeds: Trainings of each method.
+        seeds: Of the trainings of each row.
         subjects, backgrounds, poses, edits: What pictures are asked for.
         sizes: Training pictures in the efficiency sweep.
         scales: Strengths of the subject at which trained baselines are judged.
@@ -28,6 +28,7 @@ class Effort:
         ablations: So many of the ablations in table 2; None: all.
         rates: Whether a learning rate is searched for each baseline.
         search_steps: Of each of its trials; None: a third of ``steps``.
+        pictures: Whether those are made and judged.
         methods: Of table 1; empty: all.
         rows: Of table 1; empty: all of those methods.
     """
@@ -35,7 +36,7 @@ class Effort:
     steps: int = 3000
     fit_steps: int = 200
     batch: int = 32
-    seeds: int = 3
+    seeds: tuple[int, ...] = (0, 1, 2)
     subjects: int = 50
     backgrounds: int = 4
     poses: int = 4
@@ -46,6 +47,7 @@ class Effort:
     ablations: int | None = None
     rates: bool = True
     search_steps: int | None = None
+    pictures: bool = True
     methods: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
 
@@ -58,7 +60,7 @@ class Effort:
 
 FULL = Effort()
 SMALL = Effort(
-    steps=20, fit_steps=5, batch=8, seeds=1, subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100),
+    steps=20, fit_steps=5, batch=8, seeds=(0,), subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100),
     scales=(0.5, 1.0), efficient=("ours", "nearid"), ablations=2, rates=False,
     methods=("ours", "ours-no-text", "nearid-experts", "nearid", "ip-adapter", "elite", "textual-inversion"),
 )  # fmt: skip
@@ -121,9 +123,9 @@ class Run:
 
 def runs(effort: Effort) -> Iterator[Run]:
     """All of them, table by table, cheap ones first."""
-    for seed in range(effort.seeds):
+    for seed in effort.seeds:
         yield from _table1(effort, seed)
-    for seed in range(effort.seeds):
+    for seed in effort.seeds:
         for ablation in ABLATIONS[: effort.ablations]:
             yield Run("table2", ablation.name, "ours", seed, dict(ablation.changes))
     for factor in FACTORS:

@@ -68,12 +68,10 @@ class Paper:
                 backgrounds=effort.backgrounds, poses=effort.poses, edits=effort.edits,
             )  # fmt: skip
 
-    def done(self, run: Run, first: bool) -> dict[str, Any] | None:
+    def done(self, run: Run) -> dict[str, Any] | None:
         """``metrics.json`` of a run, after its training and evaluation.
 
-        Args:
-            run: Which.
-            first: Whether it brings along the baselines that need no training and the pictures' bounds.
+        The first one of table 1 brings along the baselines that need no training and the pictures' bounds.
 
         Returns:
             None where the dataset is too small for it, which is said.
@@ -87,7 +85,7 @@ class Paper:
         self.say(f"{run.trained}: training")
         self._train(run, self.folder / run.trained, manifest)
         self.say(f"{run.folder}: evaluation")
-        self._evaluate(folder, run, first)
+        self._evaluate(folder, run)
         return self.found(run)
 
     def found(self, run: Run) -> dict[str, Any] | None:
@@ -137,12 +135,13 @@ class Paper:
             told.write_text(json.dumps(rate), "utf-8")
         return float(json.loads(told.read_text("utf-8")))
 
-    def _evaluate(self, folder: Path, run: Run, first: bool) -> None:
+    def _evaluate(self, folder: Path, run: Run) -> None:
         from spotdiff_model.evaluation.evaluation import evaluate
         from spotdiff_model.evaluation.report.report import write_report
         from spotdiff_model.evaluation.settings import evaluate_config
 
-        pictures = run.group in ("table1", "scale")
+        first = run.group == "table1" and not any(self.folder.glob("table1/*/*/evaluation/metrics.json"))
+        pictures = self.effort.pictures and run.group in ("table1", "scale")
         config = evaluate_config(
             model=str(self.folder / run.trained), output_dir=str(folder / "evaluation"), scale=run.scale,
             manifest=self.manifest, models_root=self.models_root, seeds=1, mlp=first,

@@ -58,7 +58,7 @@ def test_the_plan_holds_every_method_native_and_paired_frozen_and_trained():
 
 
 def test_rows_can_be_chosen_and_nothing_else_is_trained_for_strengths():
-    chosen = replace(FULL, rows=("ours", "elite-paired-frozen"), seeds=1)
+    chosen = replace(FULL, rows=("ours", "elite-paired-frozen"), seeds=(0,))
     found = list(runs(chosen))
     assert {run.name for run in found if run.group == "table1"} == {"ours", "elite-paired-frozen"}
     assert {run.trained for run in found if run.group == "scale"} == {"table1/elite-paired-frozen/seed-0"}
@@ -67,7 +67,7 @@ def test_rows_can_be_chosen_and_nothing_else_is_trained_for_strengths():
 def test_a_folder_holds_runs_of_one_effort_from_one_manifest(rendered, tmp_path):
     effort = replace(SMALL, subjects=1, backgrounds=1, poses=1, edits=1)
     Paper(str(rendered), tmp_path, effort, None, print).begin()
-    Paper(str(rendered), tmp_path, replace(effort, seeds=2, rows=("ours",)), None, print).begin()
+    Paper(str(rendered), tmp_path, replace(effort, seeds=(0, 1), rows=("ours",)), None, print).begin()
     with pytest.raises(UserError, match="its runs have steps 20, not 30; choose another folder"):
         Paper(str(rendered), tmp_path, replace(effort, steps=30), None, print).begin()
 
@@ -155,7 +155,7 @@ def test_all_of_it_is_made_once_and_then_found(tmp_path, weights, monkeypatch, c
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == before
     assert "training" not in capsys.readouterr().err
     (folder / "table1.md").unlink()
-    main(**options, num_seeds=2, collect=True)  # a second seed that nobody trained
+    main(**options, seeds="0,1", collect=True)  # a second seed that nobody trained
     assert (folder / "table1.md").read_text() == rows
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == before
 
