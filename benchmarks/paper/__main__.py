@@ -30,7 +30,7 @@ class PaperConfig(BaseModel):
     seeds: str | None = Field(
         None,
         pattern=r"^\d+(,\d+)*$",
-        description="Of the trainings of each row, by commas; default: 0,1,2; --small: 0.",
+        description="Of each row's trainings, by commas; default: 0,1,2; --small: 0.",
     )
     search_steps: int | None = Field(
         None, ge=1, description="Of each of the five trials for a learning rate; default: a third of the training's."
