@@ -29,7 +29,7 @@ class NearHashes:
     """A growing set of hashes that finds near ones fast, and takes some 30 bytes for each.
 
     Kept by bands of their bits: two hashes that differ in at most d bits agree on at least one of d + 1 bands. Those
-    that agree on a band are chained, the latest first. Where bands are so narrow that chains grow long, all are compared.
+    that agree on a band are chained, the latest first. Where narrow bands would make long chains, all are compared.
 
     Attributes:
         distance: Up to how many of 64 bits count as near.
