@@ -68,7 +68,7 @@ class Reason(StrEnum):
     NSFW = "nsfw"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """What all rows share.
 
@@ -137,7 +137,7 @@ _OUTCOME = {"status", "reason", "error", "detail", "slot_digest"}
 _RIGHTS = ("source_license", "source_attribution", "source_uri")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Listed(Row):
     """One file of the listing, not opened yet: what the ``sources`` stage reads.
 
@@ -161,7 +161,7 @@ class Listed(Row):
     source_uri: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Source(Row):
     """One original image, decoded, squared and resized.
 
@@ -195,7 +195,7 @@ class Source(Row):
     source_uri: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Posed(Source):
     """A source with its main person's pose.
 
@@ -216,7 +216,7 @@ class Posed(Source):
     control: bytes | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Subject(Posed):
     """A generated figure in a source's pose (``source_image`` is dropped from here on).
 
@@ -251,7 +251,7 @@ class Subject(Posed):
     clip_t_subject: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variation(Subject):
     """One image of the dataset: (source, subject, background).
 

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 _BITS = 64
+_SLOTS = 1 << 16
+_CHAINED = (1 << 10) - 1
 
 
 def phash(image: Image.Image) -> str:
@@ -24,9 +26,10 @@ def distance(one: str, other: str) -> int:
 
 
 class NearHashes:
-    """A growing set of hashes that finds near ones fast.
+    """A growing set of hashes that finds near ones fast, and takes some 30 bytes for each.
 
-    Kept by bands of their bits: two hashes that differ in at most d bits agree on at least one of d + 1 bands.
+    Kept by bands of their bits: two hashes that differ in at most d bits agree on at least one of d + 1 bands. Those
+    that agree on a band are chained, the latest first. Where narrow bands would make long chains, all are compared.
 
     Attributes:
         distance: Up to how many of 64 bits count as near.
@@ -38,35 +41,46 @@ class NearHashes:
         edges = [number * _BITS // count for number in range(count + 1)]
         self.bands = [(low, (1 << high - low) - 1) for low, high in pairwise(edges)] if distance < _BITS else [(0, 0)]
         self.codes, self.names = array("Q"), list[str]()
-        self.buckets: list[dict[int, int | array[int]]] = [{} for _ in self.bands]
-        """By band and its bits: the place of the one hash that has them, or the places; most have one, or few."""
+        chained = self.bands if self.bands[0][1] >= _CHAINED else []
+        self.latest = [array("i", [-1]) * min(mask + 1, _SLOTS) for _, mask in chained]
+        """By band and its bits (the last of them, where there are many): the place of the latest hash."""
+        self.before = [array("i") for _ in chained]
+        """By band and place: the place of the hash before in its chain."""
 
     def add(self, phash: str, name: str) -> None:
         """Adds a hash (16 hex) under a name."""
-        code, place = int(phash, 16), len(self.codes)
+        code = int(phash, 16)
+        for (low, mask), latest, before in zip(self.bands, self.latest, self.before, strict=False):
+            slot = code >> low & mask & _SLOTS - 1
+            before.append(latest[slot])
+            latest[slot] = len(self.codes)
         self.codes.append(code)
         self.names.append(name)
-        for (low, mask), bucket in zip(self.bands, self.buckets, strict=True):
-            bits = code >> low & mask
-            known = bucket.setdefault(bits, place)
-            if isinstance(known, array):
-                known.append(place)
-            elif known != place:
-                bucket[bits] = array("Q", [known, place])
 
     def find(self, phash: str) -> str | None:
-        """The name of a hash near to this one, or None."""
+        """The name of a hash near to this one, or None; of several the first of the first band that they agree on."""
         code = int(phash, 16)
-        for (low, mask), bucket in zip(self.bands, self.buckets, strict=True):
-            places = bucket.get(code >> low & mask)
-            if places is not None and (near := self._first(code, places)) is not None:
-                return self.names[near]
-        return None
+        near = self._chained(code) if self.latest else self._compared(code)
+        if not near:
+            return None
+        return self.names[min(near, key=lambda place: (self._band(code ^ self.codes[place]), place))]
 
-    def _first(self, code: int, places: int | array[int]) -> int | None:
-        """The first of some places whose hash is near."""
-        if isinstance(places, int):
-            return places if (code ^ self.codes[places]).bit_count() <= self.distance else None
-        at = np.frombuffer(places, np.uint64)
-        near = np.bitwise_count(np.frombuffer(self.codes, np.uint64)[at] ^ np.uint64(code)) <= self.distance
-        return int(at[near.argmax()]) if near.any() else None
+    def _chained(self, code: int) -> list[int]:
+        """The places of the near ones, by their chains."""
+        near, codes, most = list[int](), self.codes, self.distance
+        for (low, mask), latest, before in zip(self.bands, self.latest, self.before, strict=True):
+            place = latest[code >> low & mask & _SLOTS - 1]
+            while place >= 0:
+                if (code ^ codes[place]).bit_count() <= most:
+                    near.append(place)
+                place = before[place]
+        return near
+
+    def _compared(self, code: int) -> list[int]:
+        """The places of the near ones, by looking at all."""
+        codes = np.frombuffer(self.codes, np.uint64)
+        return np.flatnonzero(np.bitwise_count(codes ^ np.uint64(code)) <= self.distance).tolist()
+
+    def _band(self, apart: int) -> int:
+        """The first band in which two hashes do not differ."""
+        return next(number for number, (low, mask) in enumerate(self.bands) if not apart >> low & mask)

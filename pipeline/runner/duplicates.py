@@ -15,7 +15,7 @@ from pipeline.records import Reason, Source
 from pipeline.runner.ledger import Fragment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Duplicates:
     """Which sources are left out; ``found`` maps a path to the reason and the path that it duplicates."""
 

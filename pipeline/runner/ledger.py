@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
 import logging
 import sys
 import threading
@@ -51,7 +52,7 @@ class DamagedFragment(Exception):
         return f"{self.path}: {self.problem}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fragment:
     """A stage's finished result for one shard; small, can be passed between processes.
 
@@ -61,7 +62,8 @@ class Fragment:
         digest: Of the rows that go on (``ok``), whatever the Parquet encoding; the next stage's input digest.
         counts: Rows by status. reasons: Rejected rows by reason.
         sources: What the rows are about, in order: each source's id (its path in the ``sources`` stage).
-        overview: Of each row the fields of its type's ``OVERVIEW``, in their order.
+        overview: Of each row the fields of its type's ``OVERVIEW``, in their order; JSON, for it is kept of each source
+            and seldom read.
     """
 
     path: str
@@ -73,7 +75,7 @@ class Fragment:
     counts: dict[str, int]
     reasons: dict[str, int]
     sources: tuple[str, ...]
-    overview: tuple[tuple[Any, ...], ...] = ()
+    overview: str = "[]"
 
     @property
     def total(self) -> int:
@@ -81,7 +83,7 @@ class Fragment:
 
     def said(self) -> dict[str, Any]:
         """What its footer says of it: all but where it lies."""
-        return {name: getattr(self, name) for name in _SAID}
+        return {**{name: getattr(self, name) for name in _SAID}, "overview": json.loads(self.overview)}
 
     @classmethod
     def of(cls, path: str, said: Mapping[str, Any]) -> Fragment:
@@ -90,14 +92,16 @@ class Fragment:
         values |= {name: sys.intern(values[name]) for name in ("stage", "shard", "settings")}
         values |= {name: _shared(values[name].items()) for name in ("counts", "reasons")}
         values["sources"] = _about(values["sources"], ids_known=not values["overview"])
-        same = {source: source for source in values["sources"]}
-        rows = (tuple([same.get(one, one) for one in row]) for row in values["overview"])
-        return cls(path=path, **{**values, "overview": tuple(rows)})
+        return cls(path=path, **{**values, "overview": _text(values["overview"])})
 
 
 def _about(sources: Iterable[str], *, ids_known: bool) -> tuple[str, ...]:
     """What a fragment is about; ids are those of the stages before and behind, paths are the first stage's alone."""
     return tuple(map(sys.intern, sources)) if ids_known else tuple(sources)
+
+
+def _text(overview: Sequence[Any]) -> str:
+    return json.dumps(overview, separators=(",", ":")) if overview else "[]"
 
 
 def _shared(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -205,7 +209,7 @@ class Ledger:
             counts=_shared(Counter(str(row.status) for row in rows).items()),
             reasons=_shared(Counter(str(row.reason) for row in rows if row.reason).items()),
             sources=_about((source for source, _ in places), ids_known=not kind.OVERVIEW),
-            overview=tuple(tuple(getattr(row, name) for name in kind.OVERVIEW) for row in rows if kind.OVERVIEW),
+            overview=_text([[getattr(row, name) for name in kind.OVERVIEW] for row in rows if kind.OVERVIEW]),
         )
         schema = stored_schema(rows, kind)
         said = {**fragment.said(), "groups": [group for _, group in places]}
@@ -215,7 +219,7 @@ class Ledger:
 
     def overview(self, fragment: Fragment, kind: type[AnyRow]) -> list[AnyRow]:
         """The rows of a fragment with the fields of ``kind.OVERVIEW`` alone; opens no file."""
-        return [_summed_up(kind, values) for values in fragment.overview]
+        return [_summed_up(kind, values) for values in json.loads(fragment.overview)]
 
     def read(self, fragment: Fragment, kind: type[AnyRow], leaving_out: Iterable[str] = ()) -> list[AnyRow]:
         """The rows of a fragment in order; columns ``leaving_out`` come back with their default.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from pipeline import ids
 from pipeline.config import UserError
@@ -16,7 +17,30 @@ from pipeline.runner.ledger import Fragment
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+class Packed(Sequence[T]):
+    """A few rows as one piece of bytes, unpacked whenever they are looked at: a third of the memory of the objects."""
+
+    __slots__ = ("_count", "_data")
+
+    def __init__(self, rows: Sequence[T]) -> None:
+        self._count, self._data = len(rows), pickle.dumps(tuple(rows), pickle.HIGHEST_PROTOCOL)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[T]: ...
+    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
+        rows: tuple[T, ...] = pickle.loads(self._data)
+        return rows[at]
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self[:])
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """A few sources that travel through the stages together. Data alone: engines may send it to other machines.
 
@@ -28,7 +52,7 @@ class Shard:
     """
 
     name: str
-    rows: tuple[Listed, ...]
+    rows: Sequence[Listed]
     opened: Fragment | None = None
     duplicates: Duplicates = field(default_factory=Duplicates)
 
@@ -41,7 +65,7 @@ class Shard:
 def shards(listing: Sequence[Listed], size: int) -> list[Shard]:
     """Consecutive shards of at most ``size`` sources."""
     starts = range(0, len(listing), size)
-    return [Shard(f"{number:06d}", tuple(listing[at : at + size])) for number, at in enumerate(starts)]
+    return [Shard(f"{number:06d}", Packed(listing[at : at + size])) for number, at in enumerate(starts)]
 
 
 @dataclass(frozen=True)
