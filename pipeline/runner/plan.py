@@ -39,6 +39,11 @@ class Packed(Sequence[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self[:])
 
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Packed) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
