@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 MANIFEST ?= manifests/v1.parquet
 PHOTOS_MANIFEST ?= manifests/photos.parquet
 JOBS ?= 2
-DEMO_IMAGE := examples/sources/world-20000204.png
+SUBJECT := examples/subject.png
 
 # Many small calls: one thread each is faster than all of them fighting for the cores. No telemetry from our verbs.
 export OMP_NUM_THREADS ?= 1
@@ -25,12 +25,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(STAMP) ## build examples/sources into manifests/v1.parquet, validate it, make a picture of a subject, say what to look at
+demo: $(STAMP) ## build examples/sources into manifests/v1.parquet, validate it, put a subject on a beach, say what to look at
 	$(BIN)/spotdiff build examples/sources --poses examples/sources/poses.json --manifest $(MANIFEST)
 	$(BIN)/spotdiff validate $(MANIFEST)
-	@if test -d spotdiff_model/pretrained/tiny; then \
-		$(BIN)/python -m spotdiff_model.generate --image $(DEMO_IMAGE) --prompt "S*, on a beach by day" --num_images_per_prompt 1; \
-	else echo "No trained encoder ships with this version, so there is no picture of $(DEMO_IMAGE) on a beach"; fi
+	$(BIN)/python -m spotdiff_model.generate --image $(SUBJECT) --prompt "S*, on a beach by day"
 	@echo "Look at: $(dir $(MANIFEST))__report__/$(basename $(notdir $(MANIFEST)))/index.html"
 
 photos: $(STAMP) ## build a dataset from your own photos: make photos PHOTOS=folder

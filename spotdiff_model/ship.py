@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 ORIGIN = "origin.json"
 """Beside the weights: what they were trained on and with."""
-_MOST_OFF = 0.01
-"""Relative error of the pseudo-tokens that rounding to half precision may cost."""
 _PLACES = {
     "manifest",
     "output_dir",
@@ -49,7 +47,7 @@ class ShipConfig(BaseModel):
 
 
 def main(**options: Any) -> None:
-    """Writes a trained encoder in half precision, with a card that says what it is and what was measured."""
+    """Writes a trained encoder and a card that says what it is and what was measured."""
     folder = ship(checked(ShipConfig, "ship", options))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     typer.echo(f"{folder}: {size / 1e6:.1f} MB")
@@ -59,7 +57,7 @@ def ship(config: ShipConfig) -> Path:
     """Writes the folder anew and returns it.
 
     Raises:
-        UserError: No training of ours, no figures, base models that do not ship, or half precision changes too much.
+        UserError: No training of ours, no figures, or base models that do not ship.
     """
     source = Path(config.model)
     trained, metrics = _train_config(source), _metrics(config)
@@ -73,7 +71,6 @@ def ship(config: ShipConfig) -> Path:
         raise UserError(
             f"model {source}: stands on {foreign[0]}, which does not ship; train on a manifest of the profile tiny"
         )
-    rounded = _in_half_precision(encoder, source)
     folder = Path(config.output_dir) / config.name
     shutil.rmtree(folder, ignore_errors=True)
     card = {
@@ -83,9 +80,9 @@ def ship(config: ShipConfig) -> Path:
         "data": metrics["data"],
         "losses": last_losses(source),
     }
-    rounded.save_pretrained(folder, model_card_kwargs=card)
+    encoder.save_pretrained(folder, model_card_kwargs=card)
     if (source / LORA / LORA_WEIGHTS).is_file():
-        _round_file(source / LORA / LORA_WEIGHTS, folder / LORA / LORA_WEIGHTS)
+        shutil.copytree(source / LORA, folder / LORA)
     (folder / ORIGIN).write_text(json.dumps(origin(encoder, trained), indent=1) + "\n", "utf-8")
     return folder
 
@@ -148,34 +145,6 @@ def _figure(line: Mapping[str, Any]) -> list[str]:
     met = {True: "met", False: "**missed**", None: ""}[line["met"]]
     outcome = "aim reached" if line["reached"] and line["met"] is not False else met
     return [line["what"], measured, line["must"], line["aim"], outcome]
-
-
-def _in_half_precision(encoder: SpotDiffEncoder, source: Path) -> SpotDiffEncoder:
-    """The encoder with weights that half precision holds, once it is shown that they do the same."""
-    import copy
-
-    import torch
-
-    rounded = copy.deepcopy(encoder).half()
-    config = encoder.config
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randn(16, 1 + config.grid**2, len(config.layers) * config.channels, generator=generator)
-    with torch.no_grad():
-        exact, found = encoder(tokens).pseudo_tokens, copy.deepcopy(rounded).float()(tokens).pseudo_tokens
-    off = float((found - exact).norm() / exact.norm())
-    if not off <= _MOST_OFF:
-        raise UserError(
-            f"model {source}: in half precision its pseudo-tokens are off by {off:.1%}; train it with a lower rate"
-        )
-    return rounded
-
-
-def _round_file(source: Path, target: Path) -> None:
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.to(torch.float16) for name, value in load_file(source).items()}, target)
 
 
 if __name__ == "__main__":

@@ -42,8 +42,6 @@ python -m spotdiff_model.generate --image me.png --prompt "S*, on a beach by day
 ```bash
 {{ recipe }}
 ```
-
-The weights are stored in half precision and used in single precision.
 {% endif %}
 {%- if figures %}
 ## Figures
