@@ -66,6 +66,7 @@ class PartWriter:
         with store.naming(self.manifest):
             self._writer.add_key_value_metadata({FOOTER.decode(): json.dumps(said, sort_keys=True)})
             self._writer.close()
+            del self._writer  # it knows all of its row groups, and a manifest has many parts
             stamp(self._staged.file)
             self._staged.finish()
 
@@ -74,7 +75,7 @@ class PartWriter:
 
     def abort(self) -> None:
         """Drops what was written."""
-        with suppress(OSError, pa.ArrowException):
+        with suppress(OSError, pa.ArrowException, AttributeError):  # none: it is closed
             self._writer.close()
         self._staged.discard()
 
