@@ -168,7 +168,8 @@ def test_the_encoder_that_ships_stands_on_the_models_that_ship() -> None:
         assert told == now, f"{folder.name}: was trained with other weights; train and ship it again"
 
 
-def test_the_demo_makes_a_picture_where_an_encoder_ships_and_says_so_where_none_does() -> None:
+def test_the_demo_ends_with_pictures_by_the_encoder_that_ships() -> None:
     done = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "spotdiff_model.generate --image examples/sources/world-20000204.png" in done.stdout
-    assert "No trained encoder ships with this version" in done.stdout
+    assert "spotdiff_model.generate --image examples/subject.png" in done.stdout
+    assert (ROOT / "examples" / "subject.png").is_file()
+    assert (shipped.PRETRAINED / "tiny" / "model.safetensors").is_file()
