@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ import psutil
 
 from pipeline.records import Status
 from pipeline.runner.bench import with_ellipse
+from pipeline.runner.every import every
 from pipeline.stages.rounds import Rounds
 
 
@@ -45,19 +45,8 @@ class Clock:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Samples memory as long as it lasts."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.1):
-                self._sample()
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
+        with every(0.1, self._sample, "memory"):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def _sample(self) -> None:
         now = psutil.Process().memory_info().rss
