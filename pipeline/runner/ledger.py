@@ -101,7 +101,7 @@ def _about(sources: Iterable[str], *, ids_known: bool) -> tuple[str, ...]:
 
 
 def _text(overview: Sequence[Any]) -> str:
-    return json.dumps(overview, separators=(",", ":")) if overview else "[]"
+    return json.dumps(overview, separators=(",", ":"))
 
 
 def _shared(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
