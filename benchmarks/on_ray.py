@@ -21,8 +21,8 @@ STORE_BYTES = 80 << 20
 
 
 @contextmanager
-def on_ray(folder: Path, cores: int, gpus: int = 0) -> Iterator[None]:
-    """A server, and a cluster of one machine, while the block runs.
+def on_ray(folder: Path, cores: int, gpus: int = 0) -> Iterator[float]:
+    """A server, and a cluster of one machine, while the block runs; gives the seconds that they took to start.
 
     Args:
         folder: For their files; a short name, since Ray's sockets lie below.
@@ -45,6 +45,7 @@ def on_ray(folder: Path, cores: int, gpus: int = 0) -> Iterator[None]:
 
     from flows.server import running_server
 
+    begun = time.monotonic()
     with running_server(folder / "server.log") as server:
         ray.init(
             "local",
@@ -59,7 +60,7 @@ def on_ray(folder: Path, cores: int, gpus: int = 0) -> Iterator[None]:
         os.environ["PREFECT_API_URL"] = server.url
         refresh_global_settings_context()
         try:
-            yield
+            yield time.monotonic() - begun
         finally:
             ray.shutdown()
 

@@ -159,9 +159,10 @@ def _build_on_ray(build: Build) -> tuple[str, float, float]:
     first = FirstShard()
     folder = Path(tempfile.mkdtemp(prefix="r"))
     try:
-        with on_ray(folder, process.cores()), events.listening(first):
+        with on_ray(folder, process.cores()) as started, events.listening(first):
             digest = build_on_ray(build)
-            return f"digest {digest[:8]}, first shard after {first.seconds:.1f} s", *below()
+            shard = f"first shard after {first.seconds:.1f} s ({started:.1f} s of them: server and cluster start)"
+            return f"digest {digest[:8]}, {shard}", *below()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
