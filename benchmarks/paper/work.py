@@ -49,7 +49,8 @@ class Paper:
         Raises:
             UserError: The folder's runs were made with another effort or from another manifest.
         """
-        told = {"manifest_digest": Manifest(self.manifest).digest, **self.effort.alike}
+        digest = Manifest(self.manifest).digest
+        told = {"manifest_digest": digest, "pose_pictures": self.pose_pictures, **self.effort.alike}
         path = self.folder / "effort.json"
         if path.is_file():
             before = json.loads(path.read_text("utf-8"))

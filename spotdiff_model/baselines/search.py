@@ -14,8 +14,8 @@ from spotdiff_model.baselines.baseline import Baseline
 from spotdiff_model.baselines.config import BaselineConfig
 from spotdiff_model.baselines.data import TrainingData
 from spotdiff_model.baselines.per_subject import PerSubject
-from spotdiff_model.baselines.training import NotFiniteError, Say, prepare, run
-from spotdiff_model.data.rows import read_rows
+from spotdiff_model.baselines.training import NotFiniteError, Say, run, untrained
+from spotdiff_model.data.rows import Rows, read_rows
 from spotdiff_model.losses import noise_prediction
 
 SEARCH = "search.json"
@@ -42,15 +42,14 @@ def searched(
     rows = read_rows(config.manifest)
     found: list[dict[str, float | None]] = []
     able: dict[float, float] = {}
+    shared: tuple[TrainingData, TrainingData] | None = None  # all rates learn from the same pictures, read once
     for factor in FACTORS:
         rate = config.learning_rate * factor
         trial = config.model_copy(
             update={"learning_rate": rate, "max_train_steps": steps or max(1, config.max_train_steps // 3)}
         )
-        baseline, data = prepare(trial, rows)
-        held_out = TrainingData.read(
-            trial.model_copy(update={"reference": "other"}), baseline.frozen, data.template, "validation", rows
-        )
+        baseline = untrained(trial, rows)
+        data, held_out = shared = shared or _pictures(trial, baseline, rows)
         loss = _trial(baseline, data, held_out, batches or _BATCHES)
         finite = math.isfinite(loss)
         say(f"{config.method}: learning rate {rate:.2g}: validation loss {f'{loss:.4f}' if finite else 'not finite'}")
@@ -61,6 +60,16 @@ def searched(
     if not able:
         raise UserError(f"search for {config.method}: no learning rate of {config.learning_rate:g} x {FACTORS} trains")
     return config.model_copy(update={"learning_rate": able[min(able)]})
+
+
+def _pictures(config: BaselineConfig, baseline: Baseline, rows: Rows) -> tuple[TrainingData, TrainingData]:
+    """To train on, and of validation subjects."""
+    frozen, template = baseline.frozen, baseline.saved.prompt_template
+    paired = config.model_copy(update={"reference": "other"})
+    return (
+        TrainingData.read(config, frozen, template, "train", rows),
+        TrainingData.read(paired, frozen, template, "validation", rows),
+    )
 
 
 def _trial(baseline: Baseline, data: TrainingData, held_out: TrainingData, batches: int) -> float:

@@ -61,6 +61,12 @@ def train_baseline(config: BaselineConfig, say: Say) -> Path:
 
 def prepare(config: BaselineConfig, rows: Rows) -> tuple[Baseline, TrainingData]:
     """An untrained baseline and the pairs to train it on."""
+    baseline = untrained(config, rows)
+    return baseline, TrainingData.read(config, baseline.frozen, baseline.saved.prompt_template, "train", rows)
+
+
+def untrained(config: BaselineConfig, rows: Rows) -> Baseline:
+    """A baseline with its first weights, on frozen models of its own."""
     check_trainable(rows.of_split("train"))
     profile = profile_of(rows.manifest.footer, config.manifest)
     saved = Saved(
@@ -72,8 +78,7 @@ def prepare(config: BaselineConfig, rows: Rows) -> tuple[Baseline, TrainingData]
     )
     frozen = Frozen.load(saved.models, saved.sampling, config.models_root)
     torch.manual_seed(config.seed)
-    baseline = method_class(config.method)(saved, frozen).to(frozen.device)
-    return baseline, TrainingData.read(config, frozen, saved.prompt_template, "train", rows)
+    return method_class(config.method)(saved, frozen).to(frozen.device)
 
 
 def run(baseline: Baseline, data: TrainingData, say: Say) -> tuple[dict[str, Any], list[dict[str, float]]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rendered import write_rendered
+from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from pipeline.config import UserError, load_profile
 from pipeline.models.clip import clip
@@ -112,6 +115,24 @@ def test_a_model_in_transformers_layout_is_an_encoder(manifest):
     assert theirs / np.linalg.norm(theirs, axis=1, keepdims=True) == pytest.approx(ours, abs=1e-4)
     with pytest.raises(UserError, match="not on this machine and not to be had from the hub"):
         foreign_encoder("no/such-encoder", str(folder.parent))
+
+
+def test_a_dino_in_its_hubs_layout_is_read_at_its_class_token(manifest, tmp_path):
+    """Small and random, but with the files and classes of facebook/dinov2-base."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 70, "patch_size": 14}
+    model = Dinov2Model(Dinov2Config(**sizes)).eval()
+    processor = BitImageProcessor(size={"shortest_edge": 80}, crop_size={"height": 70, "width": 70})
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "facebook" / "dinov2-base")
+    images = read_sample(str(manifest), "train", 5).images
+    found = foreign_encoder("facebook/dinov2-base", str(tmp_path)).encode(images).subject
+    pixels = processor(images=[Image.open(io.BytesIO(image)) for image in images], return_tensors="pt").pixel_values
+    with torch.no_grad():
+        assert found == pytest.approx(model(pixels).last_hidden_state[:, 0].numpy(), abs=1e-5)
+    options = {"manifest": str(manifest), "models_root": str(tmp_path), "bounds": False, **QUICK}
+    evaluate.main(encoder="facebook/dinov2-base", output_dir=str(tmp_path / "out"), **options)
+    assert metrics_of(tmp_path / "out")[1]["ranking/subject/pairwise"]["mean"] > 0
 
 
 def test_anybodys_pictures_are_judged_beside_the_real_ones(manifest, asked, quick, tmp_path):

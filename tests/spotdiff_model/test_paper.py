@@ -70,6 +70,8 @@ def test_a_folder_holds_runs_of_one_effort_from_one_manifest(rendered, tmp_path)
     Paper(str(rendered), tmp_path, replace(effort, seeds=(0, 1), rows=("ours",)), None, print).begin()
     with pytest.raises(UserError, match="its runs have steps 20, not 30; choose another folder"):
         Paper(str(rendered), tmp_path, replace(effort, steps=30), None, print).begin()
+    with pytest.raises(UserError, match=r"its runs have pose_pictures None, not poses\.json"):
+        Paper(str(rendered), tmp_path, effort, None, print, "poses.json").begin()
 
 
 @pytest.mark.parametrize("factor", plan.FACTORS)
