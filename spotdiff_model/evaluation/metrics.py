@@ -38,6 +38,11 @@ def ranking_key(measure: str) -> str:
     return f"ranking/subject/{measure}"
 
 
+def strangers_key(measure: str) -> str:
+    """The same where near twins are no impostors."""
+    return f"strangers/subject/{measure}"
+
+
 def twins_key(measure: str) -> str:
     """A measure of how a subject is told from its near twin."""
     return f"twins/subject/{measure}"
@@ -206,6 +211,9 @@ SSR = Metric(
     ranking_key("ssr"), "SSR: all true views above all impostors on the query's background, f_s", "SSR",
     ranking_key("ssr_chance"), _fixed(0.5), _fixed(0.9),
 )  # fmt: skip
+SSR_STRANGERS = Metric(
+    strangers_key("ssr"), "SSR where near twins are no impostors, f_s", "SSR, strangers", strangers_key("ssr_chance"),
+)  # fmt: skip
 PAIRWISE = Metric(
     ranking_key("pairwise"), "pairwise accuracy of the same, f_s", "pairwise",
     ranking_key("pairwise_chance"), _fixed(0.995), _fixed(0.995),
@@ -266,7 +274,7 @@ LOOK_ALIKES = Metric(
 )  # fmt: skip
 
 METRICS = (
-    R1, MAP, R1_EASY, SSR, PAIRWISE, TWINS, POSE, POSE_ID, BACKGROUND, SUBJECT, ATTRIBUTES, KEYPOINTS, KEPT,
-    LOOK_ALIKES, POSE_COPY, COPY_IDENTITY, COPY_POSE, COPY_BACKGROUND,
+    R1, MAP, R1_EASY, SSR, SSR_STRANGERS, PAIRWISE, TWINS, POSE, POSE_ID, BACKGROUND, SUBJECT, ATTRIBUTES, KEYPOINTS,
+    KEPT, LOOK_ALIKES, POSE_COPY, COPY_IDENTITY, COPY_POSE, COPY_BACKGROUND,
 )  # fmt: skip
 """In the order of the table and of the criteria."""

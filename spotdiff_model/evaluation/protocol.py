@@ -68,6 +68,7 @@ def protocol(
             "true views": "all pictures of the query's subject before another background",
             "impostors": "all pictures of other subjects before the query's background",
             "margin": 0.0,
+            "strangers": "the same, without the query's near twins among the impostors",
         },
         "twins": "true views and pictures of near twins, both before another background and in another pose",
         "errors": "standard errors of means, clustered by subject (CR1)",

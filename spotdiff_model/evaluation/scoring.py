@@ -23,7 +23,7 @@ from spotdiff_model.evaluation.probes.leakage import (
 )
 from spotdiff_model.evaluation.probes.ranking import same_subject_ranking
 from spotdiff_model.evaluation.probes.retrieval import retrievals
-from spotdiff_model.evaluation.probes.twins import twin_ranking
+from spotdiff_model.evaluation.probes.twins import near_twins, twin_ranking
 from spotdiff_model.evaluation.untrained import Method
 
 _NOTHING = 0.01
@@ -144,6 +144,10 @@ def measure(features: Features, factors: FactorLabels, settings: ScoringSettings
     if told_apart is not None:
         values = {name: value for name, value in vars(told_apart).items() if value is not None}
         found |= {metrics.twins_key(name): float(value) for name, value in values.items()}
+        strangers = same_subject_ranking(features.subject, factors, excused=near_twins(factors), seed=seed)
+        if strangers is not None:
+            values = {name: value for name, value in vars(strangers).items() if value is not None}
+            found |= {metrics.strangers_key(name): float(value) for name, value in values.items()}
     for pair, measured in dependences(features, seed, settings.permutations).items():
         found |= {
             metrics.dependence_key(*pair, name): value for name, value in vars(measured).items() if value is not None

@@ -41,7 +41,13 @@ class SameSubjectRanking:
 
 
 def same_subject_ranking(
-    feature: np.ndarray, factors: FactorLabels, *, margin: float = 0.0, max_queries: int = 1000, seed: int = 0
+    feature: np.ndarray,
+    factors: FactorLabels,
+    *,
+    excused: np.ndarray | None = None,
+    margin: float = 0.0,
+    max_queries: int = 1000,
+    seed: int = 0,
 ) -> SameSubjectRanking | None:
     """Ranks by cosine.
 
@@ -51,6 +57,7 @@ def same_subject_ranking(
     Args:
         feature: ``[N, D]``.
         factors: Of the same N pictures.
+        excused: ``[N, N]`` bool: pairs of query and picture in which the picture is no impostor, such as near twins.
         margin: By which each true view has to be nearer.
         max_queries: A seeded draw of so many where there are more.
         seed: Of that draw.
@@ -60,6 +67,8 @@ def same_subject_ranking(
     """
     subject, background = same_labels(factors.subject), same_labels(factors.background)
     views, impostors = subject & ~background, ~subject & background
+    if excused is not None:
+        impostors &= ~excused
     queries = drawn(np.flatnonzero(views.any(axis=1) & impostors.any(axis=1)), max_queries, seed)
     if not len(queries):
         return None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy import code_of, guessing, perfect, toy_factors
 
+from spotdiff_model.evaluation.probes.ranking import same_subject_ranking
 from spotdiff_model.evaluation.probes.twins import near_twins, twin_ranking
 
 
@@ -43,6 +44,14 @@ def test_who_knows_the_pair_and_not_the_twin_is_at_chance(twins):
     noise = 0.05 * np.random.default_rng(5).normal(size=(len(twins), 12))
     found = twin_ranking(code_of(pair_of(twins)) + noise, twins)
     assert found.pairwise == pytest.approx(0.5, abs=0.03)
+
+
+def test_who_knows_the_pair_and_not_the_twin_tells_all_strangers(twins):
+    noise = 0.05 * np.random.default_rng(5).normal(size=(len(twins), 12))
+    feature = code_of(pair_of(twins)) + noise
+    assert same_subject_ranking(feature, twins).ssr < 0.1
+    found = same_subject_ranking(feature, twins, excused=near_twins(twins))
+    assert (found.ssr, found.pairwise, found.queries) == (1, 1, len(twins))
 
 
 def test_copied_pose_and_background_neither_help_nor_hinder(twins):
