@@ -70,7 +70,7 @@ def build_on_ray(build: Build) -> str:
     from flows.build_dataset import build_dataset, handed
     from flows.handover import Handover
 
-    with handed(Handover(build)):
+    with handed(Handover(build, report=False)):  # as the build without Ray, which is measured alike
         return str(build_dataset(engine="ray")["digest"])
 
 

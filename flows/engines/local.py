@@ -42,7 +42,7 @@ class LocalEngine:
             return [[] for _ in shards]
         stop = threading.Event()
         report = reporting(self.cancel, stop)
-        threads: ThreadPoolTaskRunner[Landed] = ThreadPoolTaskRunner(max_workers=self.workers)
+        threads: ThreadPoolTaskRunner[list[Landed]] = ThreadPoolTaskRunner(max_workers=self.workers)
         with threads as runner:
             drive = Drive(runner, [prefect_task(task, report) for task in tasks], lambda: self.window, self.cancel)
             try:

@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 LOST_WORKERS = 3
 """How often Ray runs a task again whose process or machine died."""
 QUEUED = 2
-"""Shards under way for each task that the cluster can run at a time: the rest waits where Ray sees it."""
+"""Tasks under way for each one that the cluster can run at a time: the rest waits where Ray sees it."""
+SHARES = 8
+"""Tasks for each one that the cluster can run at a time, where all shards pass one stage before the next may begin."""
 MACHINES_SECONDS = 180.0
 """How long a cluster may be a head alone, when a build begins; Ray gives a machine half a minute to start."""
 _COUNT_SECONDS = 5.0
@@ -64,6 +66,9 @@ class Needs:
 @dataclass(frozen=True)
 class RayEngine:
     """Every stage of every shard is one Prefect task, which Ray runs where a GPU is free, or a core.
+
+    The first look at all sources is short work for many shards, and nothing else begins before it is done. A task costs
+    Prefect and Ray some .3 s of CPU, so that a task there takes a few shards.
 
     Must be called where Ray is connected (:func:`flows.engines.ray_cluster.connected`).
 
@@ -103,7 +108,7 @@ class RayEngine:
     def _drive(
         self, needs: Needs, room: Callable[[], int], shards: Sequence[Shard], tasks: Sequence[StageTask]
     ) -> list[Chain]:
-        runner: RayTaskRunner[Landed] = RayTaskRunner()
+        runner: RayTaskRunner[list[Landed]] = RayTaskRunner()
         # a worker's process asks for the server's version when it begins, and would refuse its task where it is gone
         unasked = temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False})
         with unasked, runner, remote_options(**needs.options()), news_desk() as desk:
@@ -113,6 +118,7 @@ class RayEngine:
                 lambda: self.workers or QUEUED * max(room(), 1),
                 self.cancel,
                 desk.landed,
+                together=max(1, len(shards) // (SHARES * max(room(), 1))) if len(tasks) == 1 else 1,
             )
             try:
                 return drive(shards)

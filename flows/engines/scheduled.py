@@ -1,7 +1,7 @@
-"""What the engines under Prefect share: every stage of every shard is one Prefect task, whoever runs it.
+"""What the engines under Prefect share: every stage of every shard, or of a few, is one Prefect task, whoever runs it.
 
-A shard's next task is submitted when the one before is done, and no more than a window of shards is under way, so that
-neither Prefect's server nor this process nor a cluster ever holds thousands of tasks.
+A shard's next task is submitted when the one before is done, and no more than a window of tasks is under way, so that
+neither Prefect's server nor this process nor a cluster ever holds thousands of them.
 """
 
 from __future__ import annotations
@@ -38,15 +38,18 @@ LOOK_SECONDS = 0.5
 
 
 class Parcel:
-    """A shard on its way to its next task; no dataclass, so that Prefect hands it on without looking into it."""
+    """Shards on their way to their next task, each with its fragment of the one before.
 
-    def __init__(self, shard: Shard, before: Fragment | None) -> None:
-        self.shard, self.before = shard, before
+    No dataclass, so that Prefect hands it on without looking into it.
+    """
+
+    def __init__(self, loads: Sequence[tuple[Shard, Fragment | None]]) -> None:
+        self.loads = loads
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What comes back of a task.
+    """What comes back of a task, for each of its shards.
 
     Attributes:
         news: How its stage ended.
@@ -68,24 +71,26 @@ class _LastNews:
         self._report(news)
 
 
-def prefect_task(task: StageTask, report: Report) -> Task[Any, Landed]:
-    """A stage as a Prefect task of ``shard`` (the name, for the dashboard) and ``parcel``.
+def prefect_task(task: StageTask, report: Report) -> Task[Any, list[Landed]]:
+    """A stage as a Prefect task of ``shards`` (their names, for the dashboard) and ``parcel``.
 
     Args:
         task: The stage.
         report: Where the task runs, told of its progress; pickles where that is elsewhere.
     """
 
-    def run(shard: str, parcel: Parcel) -> Landed:
-        heard = _LastNews(report)
-        fragment = task.run(parcel.shard, parcel.before, heard)
-        return Landed(fragment, heard.last)
+    def run(shards: str, parcel: Parcel) -> list[Landed]:
+        landed = []
+        for shard, before in parcel.loads:
+            heard = _LastNews(report)
+            landed.append(Landed(task.run(shard, before, heard), heard.last))
+        return landed
 
     # the ledger knows what is done; Prefect need not keep or look up anything
     return Task(
         run,
         name=task.name,
-        task_run_name=f"{task.name} {{shard}}",
+        task_run_name=f"{task.name} {{shards}}",
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=RETRIES,
@@ -95,7 +100,7 @@ def prefect_task(task: StageTask, report: Report) -> Task[Any, Landed]:
     )
 
 
-def _may_pass(task: Task[Any, Landed], run: TaskRun, state: State[Any]) -> bool:
+def _may_pass(task: Task[Any, list[Landed]], run: TaskRun, state: State[Any]) -> bool:
     """Whether what a task raised may be gone the next time: storage that is away, not mistakes and faults."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, ConnectionError | TimeoutError | StoreUnavailable):
@@ -110,18 +115,20 @@ class Drive:
     Attributes:
         runner: Where tasks are submitted to.
         tasks: One a stage, in order; see :func:`prefect_task`.
-        window: How many shards may be under way at this moment.
+        window: How many tasks may be under way at this moment.
         cancel: Ends the drive when it is set.
-        landed: Called in this thread with what each task gave.
-        under_way: Tasks submitted and not yet done, by their run's id, each with its shard.
+        landed: Called in this thread with what each task gave of each shard.
+        together: Shards in a task.
+        under_way: Tasks submitted and not yet done, by their run's id, each with its shards.
     """
 
     runner: TaskRunner[Any]
-    tasks: Sequence[Task[Any, Landed]]
+    tasks: Sequence[Task[Any, list[Landed]]]
     window: Callable[[], int]
     cancel: threading.Event
     landed: Callable[[Landed], None] = lambda landed: None
-    under_way: dict[UUID, tuple[PrefectFuture[Landed], Shard]] = field(default_factory=dict)
+    together: int = 1
+    under_way: dict[UUID, tuple[PrefectFuture[list[Landed]], Sequence[Shard]]] = field(default_factory=dict)
 
     def __call__(self, shards: Sequence[Shard]) -> list[Chain]:
         """The fragments of every shard, in the order of ``shards`` and of the tasks.
@@ -131,33 +138,35 @@ class Drive:
             Exception: What a task raised.
         """
         chains: dict[str, Chain] = {shard.name: [] for shard in shards}
-        waiting = iter(shards)
-        done: queue.SimpleQueue[PrefectFuture[Landed]] = queue.SimpleQueue()
+        waiting = (shards[start : start + self.together] for start in range(0, len(shards), self.together))
+        done: queue.SimpleQueue[PrefectFuture[list[Landed]]] = queue.SimpleQueue()
 
-        def submit(shard: Shard) -> None:
-            chain = chains[shard.name]
-            parcel = Parcel(shard, chain[-1] if chain else None)
-            future = self.runner.submit(self.tasks[len(chain)], {"shard": shard.name, "parcel": parcel})
-            self.under_way[future.task_run_id] = future, shard
+        def submit(some: Sequence[Shard]) -> None:
+            chain = chains[some[0].name]
+            names = some[0].name if len(some) == 1 else f"{some[0].name} to {some[-1].name}"
+            parcel = Parcel([(shard, chains[shard.name][-1] if chain else None) for shard in some])
+            future = self.runner.submit(self.tasks[len(chain)], {"shards": names, "parcel": parcel})
+            self.under_way[future.task_run_id] = future, some
             future.add_done_callback(done.put)
 
         def fill() -> None:
-            while len(self.under_way) < self.window() and (shard := next(waiting, None)):
-                submit(shard)
+            while len(self.under_way) < self.window() and (some := next(waiting, None)):
+                submit(some)
 
         fill()
         while self.under_way:
             future = self._next(done)
-            landed = future.result()
-            _, shard = self.under_way.pop(future.task_run_id)
-            chains[shard.name].append(landed.fragment)
-            self.landed(landed)
-            if len(chains[shard.name]) < len(self.tasks):
-                submit(shard)
+            found = future.result()
+            _, some = self.under_way.pop(future.task_run_id)
+            for shard, landed in zip(some, found, strict=True):
+                chains[shard.name].append(landed.fragment)
+                self.landed(landed)
+            if len(chains[some[0].name]) < len(self.tasks):
+                submit(some)
             fill()
         return list(chains.values())
 
-    def _next(self, done: queue.SimpleQueue[PrefectFuture[Landed]]) -> PrefectFuture[Landed]:
+    def _next(self, done: queue.SimpleQueue[PrefectFuture[list[Landed]]]) -> PrefectFuture[list[Landed]]:
         while not self.cancel.is_set():
             with suppress(queue.Empty):
                 return done.get(timeout=LOOK_SECONDS)

@@ -13,8 +13,10 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.engines.local import LocalEngine
+from flows.engines.scheduled import Drive, prefect_task
 from pipeline.runner.engine import Chain
 from pipeline.runner.ledger import DamagedFragment, Fragment
 from pipeline.runner.plan import Shard
@@ -94,6 +96,28 @@ def test_only_a_window_of_shards_is_under_way() -> None:
     engine = LocalEngine(workers=2, cancel=threading.Event())
     in_flow(engine, [watch.task(name) for name in "abc"])
     assert watch.most_shards <= engine.window == 3
+
+
+@pytest.mark.parametrize(("together", "names"), [(1, 12), (5, 3), (20, 1)])
+def test_a_few_shards_may_share_a_task(together: int, names: int) -> None:
+    """They stay together from task to task, and what comes of each is told and returned in their order."""
+    watch, landed, submitted = Watch(0), [], []
+
+    @flow(name="engine-test")
+    def run() -> list[Chain]:
+        with ThreadPoolTaskRunner(max_workers=2) as runner:
+            submit = runner.submit
+            runner.submit = lambda task, parameters: (submitted.append(parameters), submit(task, parameters))[1]
+            tasks = [prefect_task(watch.task(name), lambda news: None) for name in "ab"]
+            drive = Drive(runner, tasks, lambda: 2, threading.Event(), landed.append, together)
+            return drive(SHARDS)
+
+    chains = run()
+    assert [chain[-1].key for chain in chains] == [f"/a:{s.name}/b:{s.name}" for s in SHARDS]
+    assert sorted(one.fragment.key for one in landed) == sorted(each.key for chain in chains for each in chain)
+    assert len(submitted) == 2 * names and len({each["shards"] for each in submitted}) == names
+    if together == 5:
+        assert {each["shards"] for each in submitted} >= {"000000 to 000004", "000010 to 000011"}
 
 
 @pytest.mark.parametrize("count", [0, 1])
