@@ -65,7 +65,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Every stage of every shard is one Prefect task, which Ray runs where a GPU is free, or a core.
+    """Every stage of a shard is one Prefect task, which Ray runs where a GPU is free, or a core.
 
     The first look at all sources is short work for many shards, and nothing else begins before it is done. A task costs
     Prefect and Ray some .3 s of CPU, so that a task there takes a few shards.
