@@ -161,12 +161,16 @@ def test_a_killed_run_that_is_retried_gives_the_same_manifest(
     finished = {path: path.stat().st_mtime_ns for path in Path(paths["work"]).rglob("[0-9]*.parquet")}
     assert 0 < len(finished) < 4 * 4
 
-    for _ in range(3):  # Prefect reports a crash twice, seconds apart; a retry in between is undone by the second
+    # Prefect reports a crash twice, seconds apart. A retry in between is undone by the second report; its process works
+    # on, and keeps the next retry from writing the same manifest until it is done.
+    for _ in range(5):
         assert run_command("prefect", "flow-run", "retry", str(killed_run)).returncode == 0
         retried = ended(killed_run).state
         assert retried is not None
-        if not retried.is_crashed():
+        if retried.is_completed():
             break
+        assert retried.is_crashed() or "another build writes this manifest" in str(retried.message)
+        time.sleep(3)
     assert retried.is_completed(), retried.message
     assert Manifest(paths["manifest"]).digest == calm_digest
     now = {path: path.stat().st_mtime_ns for path in Path(paths["work"]).rglob("[0-9]*.parquet")}
