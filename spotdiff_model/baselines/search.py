@@ -49,7 +49,8 @@ def searched(
             update={"learning_rate": rate, "max_train_steps": steps or max(1, config.max_train_steps // 3)}
         )
         baseline = untrained(trial, rows)
-        data, held_out = shared = shared or _pictures(trial, baseline, rows)
+        shared = shared or _pictures(trial, baseline, rows)
+        data, held_out = shared
         loss = _trial(baseline, data, held_out, batches or _BATCHES)
         finite = math.isfinite(loss)
         say(f"{config.method}: learning rate {rate:.2g}: validation loss {f'{loss:.4f}' if finite else 'not finite'}")

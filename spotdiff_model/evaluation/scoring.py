@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,31 +131,25 @@ def measure(features: Features, factors: FactorLabels, settings: ScoringSettings
             found |= _permuted(features, factors, probe, seed)
     for feature, galleries in retrievals(features, factors, seed).items():
         for gallery, result in galleries.items():
-            if result is not None:
-                found |= {
-                    metrics.retrieval_key(feature, gallery, name): float(value)
-                    for name, value in vars(result).items()
-                    if value is not None
-                }
-    ranked = same_subject_ranking(features.subject, factors, seed=seed)
-    if ranked is not None:
-        values = {name: value for name, value in vars(ranked).items() if value is not None}
-        found |= {metrics.ranking_key(name): float(value) for name, value in values.items()}
+            found |= _measured(partial(metrics.retrieval_key, feature, gallery), result)
+    found |= _measured(metrics.ranking_key, same_subject_ranking(features.subject, factors, seed=seed))
     told_apart = twin_ranking(features.subject, factors, seed=seed)
+    found |= _measured(metrics.twins_key, told_apart)
     if told_apart is not None:
-        values = {name: value for name, value in vars(told_apart).items() if value is not None}
-        found |= {metrics.twins_key(name): float(value) for name, value in values.items()}
         strangers = same_subject_ranking(features.subject, factors, excused=near_twins(factors), seed=seed)
-        if strangers is not None:
-            values = {name: value for name, value in vars(strangers).items() if value is not None}
-            found |= {metrics.strangers_key(name): float(value) for name, value in values.items()}
+        found |= _measured(metrics.strangers_key, strangers)
     for pair, measured in dependences(features, seed, settings.permutations).items():
-        found |= {
-            metrics.dependence_key(*pair, name): value for name, value in vars(measured).items() if value is not None
-        }
+        found |= _measured(partial(metrics.dependence_key, *pair), measured)
     if features.keypoints is not None:
         found[metrics.KEYPOINTS.key] = keypoints_within(features.keypoints, factors.keypoints)
     return found
+
+
+def _measured(key: Callable[[str], str], result: object | None) -> Values:
+    """The numbers of a measurement, by the keys of their names; nothing of one that was not possible."""
+    if result is None:
+        return {}
+    return {key(name): float(value) for name, value in vars(result).items() if value is not None}
 
 
 def _permuted(features: Features, factors: FactorLabels, probe: LeakageSettings, seed: int) -> Values:
