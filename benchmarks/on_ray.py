@@ -85,6 +85,10 @@ class FirstShard:
         if self.seconds is None and news.stage == "variations" and news.finished:
             self.seconds = time.time() - psutil.Process().create_time()
 
+    def told(self, started: float) -> str:
+        """When it was, and what of that :func:`on_ray` took to start."""
+        return f"{self.seconds:.1f} s ({started:.1f} s of them: server and cluster start)"
+
 
 def below() -> tuple[float, float]:
     """CPU seconds of all processes below this one, the server's and Ray's, and the largest's peak memory in MB."""

@@ -161,8 +161,7 @@ def _build_on_ray(build: Build) -> tuple[str, float, float]:
     try:
         with on_ray(folder, process.cores()) as started, events.listening(first):
             digest = build_on_ray(build)
-            shard = f"first shard after {first.seconds:.1f} s ({started:.1f} s of them: server and cluster start)"
-            return f"digest {digest[:8]}, {shard}", *below()
+            return f"digest {digest[:8]}, first shard after {first.told(started)}", *below()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -67,8 +67,7 @@ def _measure(arguments: argparse.Namespace, folder: Path, started: float) -> Non
     first = FirstShard()
     with events.listening(first):
         _run(arguments, folder, "warm", 2)  # processes start, libraries load
-    said = f"{first.seconds:.1f} s ({started:.1f} s of them: server and cluster start)"
-    console.print(f"{4 * arguments.sources} tasks; from nothing to the first finished shard: {said}")
+    console.print(f"{4 * arguments.sources} tasks; from nothing to the first finished shard: {first.told(started)}")
     ratios = []
     for number in range(arguments.repeats):
         one, two = (_run(arguments, folder, f"{number}-{workers}", workers) for workers in (1, 2))

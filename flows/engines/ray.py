@@ -154,7 +154,7 @@ def _told(error: RayError | ConnectionError) -> str:
     said = error.cause if isinstance(error, RayTaskError) else error
     first = str(said).strip().partition("\n")[0]
     if not isinstance(error, RayError):
-        what = first.partition(":")[0]  # behind it gRPC begins a listing of many lines
+        what = first.partition(": ")[0]  # behind it gRPC begins a listing of many lines
         return f"Ray's head was lost ({what}); what is finished is kept: the same command goes on"
     return f"Ray gave up a task ({type(said).__name__}: {first}); what is finished is kept: the same command goes on"
 

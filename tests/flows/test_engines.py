@@ -99,15 +99,21 @@ def test_only_a_window_of_shards_is_under_way() -> None:
 
 
 @pytest.mark.parametrize(("together", "names"), [(1, 12), (5, 3), (20, 1)])
-def test_a_few_shards_may_share_a_task(together: int, names: int) -> None:
+def test_a_few_shards_may_share_a_task(together: int, names: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """They stay together from task to task, and what comes of each is told and returned in their order."""
     watch, landed, submitted = Watch(0), [], []
+
+    def noted(submit: Callable[..., Any]) -> Callable[..., Any]:
+        def submitting(task: Any, parameters: dict[str, Any]) -> Any:
+            submitted.append(parameters)
+            return submit(task, parameters)
+
+        return submitting
 
     @flow(name="engine-test")
     def run() -> list[Chain]:
         with ThreadPoolTaskRunner(max_workers=2) as runner:
-            submit = runner.submit
-            runner.submit = lambda task, parameters: (submitted.append(parameters), submit(task, parameters))[1]
+            monkeypatch.setattr(runner, "submit", noted(runner.submit))
             tasks = [prefect_task(watch.task(name), lambda news: None) for name in "ab"]
             drive = Drive(runner, tasks, lambda: 2, threading.Event(), landed.append, together)
             return drive(SHARDS)

@@ -293,15 +293,24 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(address: str, monkeypatc
     assert time.monotonic() - begun < 10
 
 
-def test_a_head_that_is_lost_is_told_in_one_line(sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ("GRPC connection failed: terminated with:\nUNAVAILABLE", "GRPC connection failed"),
+        ("no answer from ray://head:10001", "no answer from ray://head:10001"),
+    ],
+)
+def test_a_head_that_is_lost_is_told_in_one_line(
+    message: str, what: str, sources: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flows.engines import ray as engine
 
     def lost() -> None:
-        raise ConnectionError("GRPC connection failed: terminated with:\nUNAVAILABLE")
+        raise ConnectionError(message)
 
     monkeypatch.setattr(engine.ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 9.0, "GPU": 9.0}}])
     monkeypatch.setattr(engine, "RayTaskRunner", lost)
-    said = r"^Ray's head was lost \(GRPC connection failed\); what is finished is kept: .* goes on$"
+    said = rf"^Ray's head was lost \({what}\); what is finished is kept: .* goes on$"
     with pytest.raises(UserError, match=said):
         in_flow(engine_of(toy(sources, str(tmp_path))), [WhereTask()], 1)
 
