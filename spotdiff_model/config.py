@@ -118,6 +118,11 @@ class TrainConfig(_Settings):
     push_to_hub: bool = Field(False, description="Upload the encoder at the end.")
     hub_model_id: str | None = Field(None, description="The repo to upload to; default: output_dir's name.")
     seed: int = Field(0, ge=0, description="Settles weights, batches and noise.")
+    encoder_name_or_path: str | None = Field(
+        None,
+        description="Weights to begin with: a trained encoder's folder, its repo on the hub, or package:tiny; default: "
+        "fresh ones. A lower --learning_rate suits them.",
+    )
     reference: Literal["other", "same"] = Field(
         "other",
         description="'other': reference and target are different pictures of one subject: another background and, "

@@ -63,11 +63,25 @@ def prepare(config: TrainConfig, progress: CacheProgress) -> Prepared:
     if config.pose_pictures and config.experts:
         clip = vision_encoder(described, config.models_root)
         poses = read_pose_pictures(config.pose_pictures, frozen.clip, clip, progress)
+    encoder = first_encoder(config, described, diffusion)
+    held_out = rows.select(rows.split == "validation")
+    return Prepared(profile, encoder, diffusion, frozen, poses, held_out if len(held_out) else train)
+
+
+def first_encoder(config: TrainConfig, described: EncoderConfig, diffusion: Diffusion) -> SpotDiffEncoder:
+    """What a training begins with: fresh weights, or those of a trained encoder.
+
+    Raises:
+        UserError: That encoder is not to be had, or is built in another way.
+    """
     torch.manual_seed(config.seed)
     encoder = SpotDiffEncoder(described).with_models_root(config.models_root)
     encoder.aligner.start_at(diffusion.text.vocabulary)
-    held_out = rows.select(rows.split == "validation")
-    return Prepared(profile, encoder, diffusion, frozen, poses, held_out if len(held_out) else train)
+    if config.encoder_name_or_path is not None:
+        trained = SpotDiffEncoder.from_pretrained(config.encoder_name_or_path)
+        _check_alike(config.encoder_name_or_path, trained.config, described)
+        encoder.load_state_dict(trained.state_dict())
+    return encoder
 
 
 def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) -> EncoderConfig:
@@ -98,6 +112,24 @@ def encoder_config(config: TrainConfig, profile: Profile, manifest_digest: str) 
         project=config.project,
         manifest_digest=manifest_digest,
     )
+
+
+def _check_alike(name: str, trained: EncoderConfig, wanted: EncoderConfig) -> None:
+    """Features of other models, or of other sizes, would be taken for those that the weights know."""
+    has, wants = (
+        {
+            "models.clip": described.models.clip.repo,
+            "models.base": described.models.base.repo,
+            **described.model_dump(exclude={"models", "sampling", "manifest_digest"}),
+        }
+        for described in (trained, wanted)
+    )
+    for field, value in wants.items():
+        if has[field] != value:
+            raise UserError(
+                f"encoder_name_or_path {name}: its {field} is {has[field]}, that of this training {value}; give the "
+                "options and the profile that it was trained with, or leave it out"
+            )
 
 
 def _check_schedule(diffusion: Diffusion, described: EncoderConfig) -> None:

@@ -132,6 +132,21 @@ def test_ablations_are_configs(rendered: Path, folder: Path, changes: dict[str, 
     assert SpotDiffEncoder.from_pretrained(output_dir).config.experts == changes.get("experts", True)
 
 
+def test_a_training_begins_with_the_weights_of_a_trained_encoder(
+    trained: Path, rendered: Path, folder: Path, tmp_path: Path
+) -> None:
+    """One step at a rate of next to nothing leaves them as they were: fresh ones would be far off."""
+    gentle = {"max_train_steps": 1, "lora_rank": 0, "learning_rate": 1e-12, "seed": 5}
+    there = train(_config(rendered, folder / "on", encoder_name_or_path=str(trained), **gentle))
+    before, after = load_file(trained / "model.safetensors"), load_file(there / "model.safetensors")
+    for name, value in before.items():
+        if not name.startswith("removal"):  # its moments are of the features of today
+            torch.testing.assert_close(after[name], value, rtol=0, atol=1e-6)
+    wider = _config(rendered, tmp_path, encoder_name_or_path=str(trained), width=24)
+    with pytest.raises(UserError, match=r"encoder_name_or_path .*whole: its width is 16, that of this training 24"):
+        train(wider)
+
+
 def test_a_scheduler_of_no_such_name(rendered: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="lr_scheduler: 'zigzag' is none of"):
         train(_config(rendered, folder / "zigzag", lr_scheduler="zigzag"))
