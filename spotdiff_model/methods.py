@@ -10,28 +10,35 @@ from pydantic import Field
 from pipeline.config import UserError
 from spotdiff_model.config import TrainConfig
 
+_CONTRAST: Mapping[str, Any] = {
+    "subject_contrast": "near-identity",
+    "text_weight": 0.0,
+    "distillation_weight": 0.0,
+    "orthogonality_weight": 0.0,
+    "independence_weight": 0.0,
+    "project": False,
+}
 OURS: Mapping[str, Mapping[str, Any]] = {
     "ours": {},
     "ours-no-text": {"text_weight": 0.0, "distillation_weight": 0.0},
-    "nearid-experts": {
-        "subject_contrast": "near-identity",
-        "text_weight": 0.0,
-        "distillation_weight": 0.0,
-        "orthogonality_weight": 0.0,
-        "independence_weight": 0.0,
-        "project": False,
-    },
+    "nearid-experts": _CONTRAST,
+    "nearid-no-experts": {**_CONTRAST, "experts": False},
 }
 """Changes to :class:`~spotdiff_model.config.TrainConfig`: all of it; without what reads descriptions; NearID's contrast
-with pose and background experts, and nothing else of ours."""
-READS = ("captions", "keypoints", "ids", "subject description")
-"""What our training reads beside pictures; ``ours-no-text`` and ``nearid-experts`` read no description."""
+with pose and background experts, and nothing else of ours; the same without the experts, so that only they differ."""
+_READS = ("captions", "keypoints", "ids", "subject description")
+_READ_LESS = {"ours-no-text": _READS[:3], "nearid-experts": _READS[:3], "nearid-no-experts": ("captions", "ids")}
+
+
+def reads(method: str) -> tuple[str, ...]:
+    """What a training of ours reads beside pictures."""
+    return _READ_LESS.get(method, _READS)
 
 
 class TrainOptions(TrainConfig):
     """Options of ``python -m spotdiff_model.train``: a training of ours, or of a baseline."""
 
-    method: str = Field("ours", description="ours, ours-no-text, nearid-experts, or a baseline; 'list' names them all.")
+    method: str = Field("ours", description=f"{', '.join(OURS)}, or a baseline; 'list' names them all.")
     unet: Literal["frozen", "kv", "full"] | None = Field(
         None, description="Baselines: what of the UNet is trained: nothing, cross-attention's keys and values, all."
     )

@@ -40,6 +40,11 @@ class PaperConfig(BaseModel):
     methods: str | None = Field(None, description="Only these methods in table 1, by commas.")
     rows: str | None = Field(None, description="Only these rows of table 1, by commas, e.g. elite-paired-frozen.")
     efficient: str | None = Field(None, description="Methods of the efficiency sweep, by commas.")
+    denoising: bool = Field(
+        True,
+        description="Whether trainings of the efficiency sweep also learn to denoise; without, they take a fraction of "
+        "the time, and only variants of ours can be trained.",
+    )
     collect: bool = Field(False, description="Tables and figures of the runs that are there; trains nothing.")
     tables: str = Field(",".join(_PARTS), description="Which parts, by commas.")
 
@@ -57,6 +62,8 @@ def main(**options: Any) -> None:
     from benchmarks.paper.tables import table
     from benchmarks.paper.work import Paper, data_of
     from pipeline import store
+    from spotdiff_model.data.rows import read_rows
+    from spotdiff_model.methods import OURS
 
     parts: dict[str, list[Any]] = {name: [] for name in config.tables.split(",")}
     unknown = sorted(parts.keys() - set(_PARTS))
@@ -69,7 +76,10 @@ def main(**options: Any) -> None:
         "rows": _listed(config.rows), "efficient": _listed(config.efficient),
     }  # fmt: skip
     given = {name: value for name, value in asked.items() if value}
-    effort = replace(effort, pictures=config.pictures, **given)
+    effort = replace(effort, pictures=config.pictures, denoising=config.denoising, **given)
+    drawing = sorted(set(effort.efficient) - set(OURS))
+    if "efficiency" in parts and drawing and not effort.denoising:
+        raise UserError(f"--no_denoising: {drawing[0]} learns nothing without; choose --efficient {','.join(OURS)}")
     folder = Path(config.output_dir)
     paper = Paper(
         config.manifest, folder, effort, config.models_root, lambda text: typer.echo(f"... {text}", err=True),
@@ -85,11 +95,12 @@ def main(**options: Any) -> None:
     if config.pose_pictures:
         head += f" The pose expert of ours also learns from `{config.pose_pictures}`."
     for name, results in parts.items():
-        if name in ("table1", "table2") and results:
+        if name != "scale" and results:
             text = f"{head}\n\n{table(results, reads=name == 'table1')}\n"
             store.write_bytes(str(folder / f"{name}.md"), text.encode())
             typer.echo(f"{name}\n\n{text}")
-    figures = draw_all(*(parts.get(name, []) for name in ("table1", "efficiency", "scale")), folder)
+    pictures = len(read_rows(config.manifest).of_split("train"))
+    figures = draw_all(*(parts.get(name, []) for name in ("table1", "efficiency", "scale")), folder, pictures)
     typer.echo(f"figures: {', '.join(path.name for path in figures)} in {folder}")
 
 

@@ -19,7 +19,9 @@ from spotdiff_model.evaluation.metrics import (
     COPY_POSE,
     KEPT,
     LOOK_ALIKES,
+    PAIRWISE,
     POSE,
+    R1,
     SSR,
     generation_key,
 )
@@ -30,8 +32,14 @@ _EDITED = (6, 7, 8)
 """Numbers of the figures that show subject editing, a subject each."""
 
 
-def draw_all(results: Results, efficiency: Results, scales: Results, folder: Path) -> list[Path]:
-    """Writes every figure for which there is something to show; returns their paths."""
+def draw_all(results: Results, efficiency: Results, scales: Results, folder: Path, pictures: int) -> list[Path]:
+    """Writes every figure for which there is something to show; returns their paths.
+
+    Args:
+        results, efficiency, scales: Of these parts of the plan.
+        folder: Gets the figures.
+        pictures: Of the training split.
+    """
     drawn: dict[str, bytes | None] = {"figure1": _interference(results)}
     lines = _requests(folder)
     shown = [(run, folder / run.folder / "evaluation" / PICTURES) for run, _ in results if run.seed == 0]
@@ -43,8 +51,14 @@ def draw_all(results: Results, efficiency: Results, scales: Results, folder: Pat
             edits.setdefault(line["subject"], []).append(line)
     for number, asked in zip(_EDITED, edits.values(), strict=False):
         drawn[f"figure{number}"] = _rows(shown, asked[:_COLUMNS], folder)
-    for metric, name in ((SSR, "efficiency-ssr"), (POSE, "efficiency-pose"), (BACKGROUND, "efficiency-background")):
-        points = curve(efficiency, metric)
+    for metric, name in (
+        (R1, "efficiency-r1"),
+        (PAIRWISE, "efficiency-pairwise"),
+        (SSR, "efficiency-ssr"),
+        (POSE, "efficiency-pose"),
+        (BACKGROUND, "efficiency-background"),
+    ):
+        points = curve(efficiency, metric, pictures)
         if points:
             named = {
                 f"{method}, {factor.removesuffix('_id')}s cut": values for (method, factor), values in points.items()

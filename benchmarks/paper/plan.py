@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spotdiff_model.evaluation.ablations import ABLATIONS
-from spotdiff_model.methods import OURS, READS
+from spotdiff_model.methods import OURS, reads
 
 NATIVE, PAIRED = "same", "other"
 
@@ -25,6 +25,8 @@ class Effort:
         sizes: Training pictures in the efficiency sweep.
         scales: Strengths of the subject at which trained baselines are judged.
         efficient: Methods of the efficiency sweep.
+        denoising: Whether trainings of the efficiency sweep also learn to denoise; without, a step costs a fraction,
+            and there are features only.
         ablations: So many of the ablations in table 2; None: all.
         rates: Whether a learning rate is searched for each baseline.
         search_steps: Of each of its trials; None: a third of ``steps``.
@@ -44,6 +46,7 @@ class Effort:
     sizes: tuple[int, ...] = (1000, 3000, 10000, 30000)
     scales: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0, 1.5)
     efficient: tuple[str, ...] = ("ours", "nearid", "ip-adapter", "elite")
+    denoising: bool = True
     ablations: int | None = None
     rates: bool = True
     search_steps: int | None = None
@@ -54,13 +57,16 @@ class Effort:
     @property
     def alike(self) -> dict[str, Any]:
         """What all runs of one table must have in common."""
-        shared = ("steps", "fit_steps", "batch", "subjects", "backgrounds", "poses", "edits", "rates", "search_steps")
+        shared = (
+            "steps", "fit_steps", "batch", "subjects", "backgrounds", "poses", "edits", "rates", "search_steps",
+            "denoising",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in shared}
 
 
 FULL = Effort()
 SMALL = Effort(
-    steps=20, fit_steps=5, batch=8, seeds=(0,), subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50, 100),
+    steps=20, fit_steps=5, batch=8, seeds=(0,), subjects=3, backgrounds=2, poses=1, edits=1, sizes=(50,),
     scales=(0.5, 1.0), efficient=("ours", "nearid"), ablations=2, rates=False,
     methods=("ours", "ours-no-text", "nearid-experts", "nearid", "ip-adapter", "elite", "textual-inversion"),
 )  # fmt: skip
@@ -71,6 +77,7 @@ _LEARNING = (
 )  # fmt: skip
 SCALED = ("ip-adapter", "ip-adapter-plus", "elite", "moma", "disenvisioner")
 """Methods with a strength to choose: IP-Adapter's scale, ELITE's llambda, MoMA's strength, DisEnvisioner's scale."""
+_FEATURES_ONLY = {"noise_weight": 0.0, "distillation_weight": 0.0}
 FACTORS = ("subject_id", "source_id", "background_id")
 """Varied one at a time: subjects, poses, backgrounds."""
 
@@ -85,7 +92,7 @@ class Run:
         method: As ``--method``.
         seed: Of the training.
         changes: Options of the training beside those of the effort.
-        factor, size: Of the efficiency sweep: which factor was cut, to about so many pictures; None: nothing.
+        factor, size: Of the efficiency sweep: which factor was cut, to about so many pictures; None: none was.
         scale: Strength at which a training of table 1 is judged once more; None: as it was trained.
     """
 
@@ -97,6 +104,11 @@ class Run:
     factor: str | None = None
     size: int | None = None
     scale: float | None = None
+
+    @property
+    def row(self) -> str:
+        """What tables call it."""
+        return f"{self.name}, fewer {self.factor.removesuffix('_id')}s: {self.size}" if self.factor else self.name
 
     @property
     def folder(self) -> str:
@@ -117,7 +129,7 @@ class Run:
         from spotdiff_model.baselines.registry import method_class
 
         if self.method in OURS:
-            return READS if self.method == "ours" else READS[:-1]
+            return reads(self.method)
         return method_class(self.method).reads
 
 
@@ -128,14 +140,22 @@ def runs(effort: Effort) -> Iterator[Run]:
     for seed in effort.seeds:
         for ablation in ABLATIONS[: effort.ablations]:
             yield Run("table2", ablation.name, "ours", seed, dict(ablation.changes))
-    for factor in FACTORS:
-        for size in effort.sizes:
-            for method in effort.efficient:
-                yield Run("efficiency", method, method, 0, factor=factor, size=size)
+    for seed in effort.seeds:
+        yield from _efficiency(effort, seed)
     for run in _table1(effort, 0):
         if run.method in SCALED and run.changes == {"reference": PAIRED, "unet": "frozen"}:
             for scale in effort.scales:
                 yield replace(run, group="scale", scale=scale)
+
+
+def _efficiency(effort: Effort, seed: int) -> Iterator[Run]:
+    changes = {} if effort.denoising else dict(_FEATURES_ONLY)
+    for method in effort.efficient:
+        yield Run("efficiency", method, method, seed, changes)
+    for factor in FACTORS:
+        for size in effort.sizes:
+            for method in effort.efficient:
+                yield Run("efficiency", method, method, seed, changes, factor, size)
 
 
 def _table1(effort: Effort, seed: int) -> Iterator[Run]:

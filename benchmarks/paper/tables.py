@@ -22,7 +22,7 @@ def table(results: Results, *, reads: bool = False) -> str:
     """
     rows: dict[str, list[tuple[Run, Mapping[str, Any]]]] = {}
     for run, found in results:
-        rows.setdefault(run.name, []).append((run, found))
+        rows.setdefault(run.row, []).append((run, found))
     lines = {name: [_own(found) for _, found in group] for name, group in rows.items()}
     extra = {
         str(method["title"]): [method["metrics"]]
@@ -41,14 +41,23 @@ def table(results: Results, *, reads: bool = False) -> str:
     return "\n".join(out)
 
 
-def curve(results: Results, metric: Metric) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """Of the efficiency sweep: (pictures, value) by method and factor."""
-    found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+def curve(results: Results, metric: Metric, whole: int) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """Of the efficiency sweep: (pictures, value, the mean over seeds) by method and factor.
+
+    Args:
+        results: Runs with their metrics.
+        metric: To be drawn.
+        whole: Pictures of the training split: the last point of each curve.
+    """
+    found: dict[tuple[str, str], dict[int, list[float]]] = {}
+    factors = sorted({run.factor for run, _ in results if run.factor})
     for run, metrics in results:
         value = _own(metrics).get(metric.key, {}).get("mean")
-        if run.factor and run.size and value is not None:
-            found.setdefault((run.name, run.factor), []).append((run.size, float(value)))
-    return {key: sorted(points) for key, points in found.items()}
+        for factor in [run.factor] if run.factor else factors:
+            if value is not None:
+                at = found.setdefault((run.name, factor), {})
+                at.setdefault(run.size or whole, []).append(float(value))
+    return {key: [(size, float(np.mean(at[size]))) for size in sorted(at)] for key, at in found.items()}
 
 
 def scale_curve(results: Results, metric: Metric) -> dict[str, list[tuple[float, float]]]:

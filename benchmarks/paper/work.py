@@ -19,6 +19,8 @@ from spotdiff_model.data.rows import read_rows
 from spotdiff_model.methods import OURS
 
 Say = Callable[[str], None]
+_BEFORE = {"denoising": True}
+"""What runs had before it could be chosen."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Paper:
         path = self.folder / "effort.json"
         if path.is_file():
             before = json.loads(path.read_text("utf-8"))
-            if other := [name for name in told if before.get(name) != told[name]]:
+            if other := [name for name in told if before.get(name, _BEFORE.get(name)) != told[name]]:
                 raise UserError(
                     f"--output_dir {self.folder}: its runs have {other[0]} {before.get(other[0])}, not "
                     f"{told[other[0]]}; choose another folder"

@@ -45,7 +45,9 @@ def test_the_plan_holds_every_method_native_and_paired_frozen_and_trained():
     assert {"ours", "ours-no-text", "nearid-experts"} <= {run.method for run in first}
     assert {run.seed for run in everything if run.group == "table2"} == {0, 1, 2}
     swept = {(run.factor, run.size) for run in everything if run.group == "efficiency"}
-    assert len(swept) == 3 * 4
+    assert len(swept) == 3 * 4 + 1 and (None, None) in swept
+    cheap = [run for run in runs(replace(FULL, denoising=False, efficient=("ours",))) if run.group == "efficiency"]
+    assert cheap and all(run.changes["noise_weight"] == 0 for run in cheap)
     judged = {(run.method, run.scale): run for run in everything if run.group == "scale"}
     assert {method for method, _ in judged} == set(plan.SCALED) and len(judged) == 5 * len(FULL.scales)
     trained = {run.folder for run in first}
@@ -70,6 +72,11 @@ def test_a_folder_holds_runs_of_one_effort_from_one_manifest(rendered, tmp_path)
     Paper(str(rendered), tmp_path, replace(effort, seeds=(0, 1), rows=("ours",)), None, print).begin()
     with pytest.raises(UserError, match="its runs have steps 20, not 30; choose another folder"):
         Paper(str(rendered), tmp_path, replace(effort, steps=30), None, print).begin()
+    with pytest.raises(UserError, match="its runs have denoising True, not False"):
+        Paper(str(rendered), tmp_path, replace(effort, denoising=False), None, print).begin()
+    told = json.loads((tmp_path / "effort.json").read_text())
+    (tmp_path / "effort.json").write_text(json.dumps({k: v for k, v in told.items() if k != "denoising"}))
+    Paper(str(rendered), tmp_path, effort, None, print).begin()  # of a folder from before there was a choice
     with pytest.raises(UserError, match=r"its runs have pose_pictures None, not poses\.json"):
         Paper(str(rendered), tmp_path, effort, None, print, "poses.json").begin()
 
@@ -114,7 +121,9 @@ def test_tables_give_mean_spread_and_clustered_error_and_what_it_cost():
     assert "2.0 s, 25.60 MB" in lines[3]
     assert lines[4].startswith("| raw CLIP | – | – |") and lines[4].count("–") >= 5 and len(lines) == 5
     swept = [(Run("efficiency", "ours", "ours", 0, factor="subject_id", size=n), found(n / 100)) for n in (30, 10)]
-    assert curve(swept, SSR) == {("ours", "subject_id"): [(10, 0.1), (30, 0.3)]}
+    swept.append((Run("efficiency", "ours", "ours", 0), found(0.5)))
+    assert curve(swept, SSR, whole=90) == {("ours", "subject_id"): [(10, 0.1), (30, 0.3), (90, 0.5)]}
+    assert "| ours, fewer subjects: 30 | 1 |" in table(swept) and "| ours | 1 |" in table(swept)
 
 
 def test_strengths_become_a_curve_a_method():
@@ -125,6 +134,8 @@ def test_strengths_become_a_curve_a_method():
 def test_a_part_that_there_is_not_is_named(rendered, tmp_path):
     with pytest.raises(UserError, match="--tables 'table3': is none of table1, table2, efficiency, scale"):
         main(manifest=str(rendered), output_dir=str(tmp_path), tables="table1,table3")
+    with pytest.raises(UserError, match="--no_denoising: elite learns nothing without"):
+        main(manifest=str(rendered), output_dir=str(tmp_path), tables="efficiency", denoising=False)
 
 
 @pytest.mark.slow
@@ -148,7 +159,7 @@ def test_all_of_it_is_made_once_and_then_found(tmp_path, weights, monkeypatch, c
         assert f"| {name} |" in rows
     assert "| real pictures (ceiling) |" in rows and "| text-prompt upper bound |" in rows
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
-    assert len(before) == 5 + 1 + 1 + 1
+    assert len(before) == 5 + 1 + (1 + 1) + 1
     strength = json.loads((folder / "scale/ip-adapter-paired-frozen/0.5/evaluation/metrics.json").read_text())
     assert strength["protocol"]["contestant"]["scale"] == 0.5
     assert not any(key.startswith("leakage") for key in strength["methods"]["ip-adapter"]["metrics"])
