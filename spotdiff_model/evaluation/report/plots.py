@@ -52,7 +52,8 @@ def bars(methods: Sequence[Scores], metric: str, title: str, chance: float | Non
     spreads = [scores.std(metric) or 0.0 for scores in there]
     axes.barh(range(len(there)), means, xerr=spreads, color="#4878a8", height=0.65, error_kw={"elinewidth": 1})
     for row, mean in enumerate(means):
-        axes.text(max(mean, 0) + 0.01, row, f" {mean:.3f}", va="center", fontsize=8)
+        # beside the bar by points, not by value: a bar of next to nothing is as wide as the axes
+        axes.annotate(f"{mean:.3f}", (max(mean, 0), row), (4, 0), textcoords="offset points", va="center", fontsize=8)
     if chance is not None:
         axes.axvline(chance, color="#b03030", linestyle="--", linewidth=1)
     axes.set_yticks(range(len(there)), [scores.title for scores in there], fontsize=8)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from spotdiff_model.evaluation.metrics import BACKGROUND, POSE, R1, SSR
 from spotdiff_model.evaluation.report.criteria import acceptance_criteria
-from spotdiff_model.evaluation.report.plots import picture_grid
+from spotdiff_model.evaluation.report.plots import bars, picture_grid
 from spotdiff_model.evaluation.report.report import EvaluationResult, criteria_text, table_text, write_report
 from spotdiff_model.evaluation.scoring import Scores
 
@@ -77,3 +77,8 @@ def test_tables_for_terminal_and_readme(result):
     assert "| 0.020 | at most a quarter of raw CLIP's 0.400 (all its tokens) | 0.05 | aim reached |" in criteria_text(
         result
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_bar_just_below_zero_leaves_room_for_its_number():
+    assert bars([Scores("ours", "ours (f_s)", "", {"x": [-0.004]})], "x", "pose R2, from f_s", 0.0)
