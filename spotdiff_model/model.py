@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _QUERIES = 8
-_SHARPNESS = 2.0
+_SHARPNESS = 4.0
 """How much more the likeliest patches count for a joint's place than their chances say: means blur."""
 _MOMENTUM = 0.02
 _RIDGE = 1e-3

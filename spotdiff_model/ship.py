@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.config import UserError, checked, first_problem
 from spotdiff_model.command import run, with_options
 from spotdiff_model.config import TrainConfig
-from spotdiff_model.shipped import PACKAGE, PRETRAINED
+from spotdiff_model.shipped import PACKAGE, PRETRAINED, model_folder
 
 if TYPE_CHECKING:
     from spotdiff_model.model import SpotDiffEncoder
@@ -72,10 +72,11 @@ def ship(config: ShipConfig) -> Path:
             f"model {source}: stands on {foreign[0]}, which does not ship; train on a manifest of the profile tiny"
         )
     folder = Path(config.output_dir) / config.name
+    made_by = recipe(trained)  # before the folder goes: it may be the one that the training began with
     shutil.rmtree(folder, ignore_errors=True)
     card = {
         "loaded": f'from_pretrained("{PACKAGE}{config.name}")',
-        "recipe": recipe(trained),
+        "recipe": made_by,
         "figures": [_figure(line) for line in metrics["acceptance_criteria"]],
         "data": metrics["data"],
         "losses": last_losses(source),
@@ -83,15 +84,22 @@ def ship(config: ShipConfig) -> Path:
     encoder.save_pretrained(folder, model_card_kwargs=card)
     if (source / LORA / LORA_WEIGHTS).is_file():
         shutil.copytree(source / LORA, folder / LORA)
-    (folder / ORIGIN).write_text(json.dumps(origin(encoder, trained), indent=1) + "\n", "utf-8")
+    (folder / ORIGIN).write_text(json.dumps(origin(encoder, made_by), indent=1) + "\n", "utf-8")
     return folder
 
 
 def recipe(trained: TrainConfig) -> str:
-    """The command that trains it, without the places of the machine that did."""
+    """The command that trains it, without the places of the machine that did.
+
+    Where it began with the weights of another encoder whose recipe is known, that one's comes first, a line each.
+    """
     defaults = TrainConfig(manifest="-")
+    before = _begun_with(trained)
     options = [f"--manifest {Path(trained.manifest).name}"]
-    for name in sorted(TrainConfig.model_fields.keys() - _PLACES):
+    if before:
+        first, own = (_output_dir(defaults, number) for number in (len(before), len(before) + 1))
+        options += [f"--encoder_name_or_path {first}", f"--output_dir {own}"]
+    for name in sorted(TrainConfig.model_fields.keys() - _PLACES - ({"encoder_name_or_path"} if before else set())):
         value = getattr(trained, name)
         if name == "pose_pictures" and value:
             value = Path(value).name
@@ -101,15 +109,33 @@ def recipe(trained: TrainConfig) -> str:
             options.append(f"--{'' if value else 'no_'}{name}")
         else:
             options += [f"--{name} {each}" for each in (value if isinstance(value, tuple) else (value,))]
-    return " ".join(["python -m spotdiff_model.train", *options])
+    return "\n".join([*before, " ".join(["python -m spotdiff_model.train", *options])])
 
 
-def origin(encoder: SpotDiffEncoder, trained: TrainConfig) -> dict[str, Any]:
+def _begun_with(trained: TrainConfig) -> list[str]:
+    """The commands behind the encoder that a training began with; none where it began anew or nobody knows."""
+    if trained.encoder_name_or_path is None:
+        return []
+    folder = Path(model_folder(trained.encoder_name_or_path))
+    if (folder / ORIGIN).is_file():
+        return str(json.loads((folder / ORIGIN).read_text("utf-8"))["recipe"]).splitlines()
+    try:
+        return recipe(_train_config(folder)).splitlines()
+    except UserError:
+        return []
+
+
+def _output_dir(defaults: TrainConfig, number: int) -> str:
+    """Of the first command of a recipe, which names none, and of those after it."""
+    return defaults.output_dir if number == 1 else f"{defaults.output_dir}-{number}"
+
+
+def origin(encoder: SpotDiffEncoder, made_by: str) -> dict[str, Any]:
     """Manifest, recipe, and the content of the base models: with others the weights are of no use."""
     from pipeline.models.resolve import Model
 
     models = {role: Model(ref).fingerprint() for role, ref in encoder.config.models if ref is not None}
-    return {"manifest_digest": encoder.config.manifest_digest, "recipe": recipe(trained), "models": models}
+    return {"manifest_digest": encoder.config.manifest_digest, "recipe": made_by, "models": models}
 
 
 def _train_config(folder: Path) -> TrainConfig:

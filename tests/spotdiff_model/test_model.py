@@ -111,7 +111,8 @@ def test_pictures_go_through_the_vision_encoder(weights: Path) -> None:
 def test_saved_weights_of_earlier_versions_fit() -> None:
     """Names, shapes and first values of the weights, and what they make of tokens, as of version 0.1.0.
 
-    Processors round differently, so what comes out is held to six digits instead of to the last bit.
+    Processors round differently, so what comes out is held to six digits instead of to the last bit. Keypoints, and
+    f_p with them, have been read twice as sharply since.
     """
     torch.manual_seed(0)
     encoder = SpotDiffEncoder(_config(num_pseudo_tokens=8, layers=(0, 2, 4))).eval()
@@ -129,9 +130,9 @@ def test_saved_weights_of_earlier_versions_fit() -> None:
     spread = {name: (value.std().item(), value.flatten()[-1].item()) for name, value in output._asdict().items()}
     assert spread == {
         "subject": pytest.approx((0.99917811, 0.71020401), rel=1e-5),
-        "pose": pytest.approx((0.55065101, -0.29577643), rel=1e-5),
+        "pose": pytest.approx((0.61187065, -0.33394608), rel=1e-5),
         "background": pytest.approx((0.99686629, 0.80067581), rel=1e-5),
-        "keypoints": pytest.approx((0.22288074, 0.96609425), rel=1e-5),
+        "keypoints": pytest.approx((0.23557492, 0.96609425), rel=1e-5),
         "pseudo_tokens": pytest.approx((0.0013055535, 0.00041507778), rel=1e-5),
         "raw_subject": pytest.approx((0.99917811, 0.71020401), rel=1e-5),
         "log_heatmap": pytest.approx((0.58431882, -3.35165405), rel=1e-5),

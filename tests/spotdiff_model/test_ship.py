@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -90,6 +91,25 @@ def test_the_card_names_digest_recipe_and_figures(package: Path) -> None:
     ]
     assert "/somewhere" not in card + (package / "tiny" / ORIGIN).read_text()
     assert "{{" not in card and "{%" not in card
+
+
+def test_the_recipe_of_a_training_that_went_on_names_the_one_before(trained: Path, package: Path) -> None:
+    """Also where it is shipped in the place of the encoder that it began with."""
+    config = TrainConfig.model_validate_json((trained / "train_config.json").read_text())
+    first = recipe(config)
+    on = config.model_copy(update={"encoder_name_or_path": str(trained), "seed": 4})
+    second = f"{first} --encoder_name_or_path work/spotdiff-encoder --output_dir work/spotdiff-encoder-2 --seed 4"
+    for name in (str(trained), "package:tiny"):
+        lines = recipe(on.model_copy(update={"encoder_name_or_path": name})).splitlines()
+        assert lines[0] == first and sorted(lines[1].split()) == sorted(second.split())
+    shutil.copytree(trained, package / "on")
+    told = on.model_copy(update={"encoder_name_or_path": "package:tiny"})
+    (package / "on" / "train_config.json").write_text(told.model_dump_json())
+    ship(ShipConfig(model=str(package / "on"), output_dir=str(package)))
+    assert json.loads((package / "tiny" / ORIGIN).read_text())["recipe"].splitlines() == lines
+    assert "\n".join(lines) in (package / "tiny" / "README.md").read_text()
+    unknown = recipe(config.model_copy(update={"encoder_name_or_path": "somebody/encoder"}))
+    assert len(unknown.splitlines()) == 1 and "--encoder_name_or_path somebody/encoder" in unknown
 
 
 def test_the_recipe_is_read_by_the_command_that_it_names() -> None:
