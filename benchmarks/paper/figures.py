@@ -40,7 +40,7 @@ def draw_all(results: Results, efficiency: Results, scales: Results, folder: Pat
         folder: Gets the figures.
         pictures: Of the training split.
     """
-    drawn: dict[str, bytes | None] = {"figure1": _interference(results)}
+    drawn = {"figure1": _interference(results)}
     lines = _requests(folder)
     shown = [(run, folder / run.folder / "evaluation" / PICTURES) for run, _ in results if run.seed == 0]
     scenes = [line for line in lines if line["part"] != "edit"][:_COLUMNS]
@@ -81,8 +81,10 @@ def draw_all(results: Results, efficiency: Results, scales: Results, folder: Pat
     return paths
 
 
-def _interference(results: Results) -> bytes:
+def _interference(results: Results) -> bytes | None:
     """What of pose and background is in the features, and what of them is copied into pictures."""
+    if not results:
+        return None
     keys = {
         POSE.column: POSE.key,
         "background read": BACKGROUND.key,
@@ -99,7 +101,7 @@ def _interference(results: Results) -> bytes:
 
 
 def _rows(shown: Sequence[tuple[Run, Path]], asked: Sequence[Any], folder: Path) -> bytes | None:
-    """One row a method; the same reference, prompt and seed in each column."""
+    """One row a method; the same reference, prompt and seed in each column; None where no method's are there."""
     if not asked:
         return None
     base = folder / "requests"
@@ -109,7 +111,7 @@ def _rows(shown: Sequence[tuple[Run, Path]], asked: Sequence[Any], folder: Path)
         if all(path.is_file() for path in paths):
             captions = [line["prompt"] for line in asked]
             rows.append((run.name, [(said, Image.open(path)) for said, path in zip(captions, paths, strict=True)]))
-    return picture_grid(rows)
+    return picture_grid(rows) if len(rows) > 1 else None
 
 
 def _requests(folder: Path) -> list[Any]:

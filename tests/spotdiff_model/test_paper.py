@@ -15,6 +15,7 @@ from rendered import write_rendered
 
 from benchmarks.paper import plan
 from benchmarks.paper.__main__ import main
+from benchmarks.paper.figures import draw_all
 from benchmarks.paper.plan import FULL, SMALL, Run, runs
 from benchmarks.paper.tables import curve, scale_curve, table
 from benchmarks.paper.work import Paper
@@ -124,6 +125,13 @@ def test_tables_give_mean_spread_and_clustered_error_and_what_it_cost():
     swept.append((Run("efficiency", "ours", "ours", 0), found(0.5)))
     assert curve(swept, SSR, whole=90) == {("ours", "subject_id"): [(10, 0.1), (30, 0.3), (90, 0.5)]}
     assert "| ours, fewer subjects: 30 | 1 |" in table(swept) and "| ours | 1 |" in table(swept)
+
+
+def test_no_figure_is_drawn_of_nothing(rendered, tmp_path):
+    Paper(str(rendered), tmp_path, replace(SMALL, subjects=1, backgrounds=1, poses=1, edits=1), None, print).begin()
+    swept = [(Run("efficiency", "ours", "ours", 0, factor="subject_id", size=n), found(n / 100)) for n in (30, 10)]
+    drawn = draw_all([], swept, [], tmp_path, pictures=90)
+    assert {path.name for path in drawn} == {"efficiency-r1.png", "efficiency-ssr.png"}
 
 
 def test_strengths_become_a_curve_a_method():
