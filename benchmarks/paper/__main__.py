@@ -96,7 +96,8 @@ def main(**options: Any) -> None:
         head += f" The pose expert of ours also learns from `{config.pose_pictures}`."
     for name, results in parts.items():
         if name != "scale" and results:
-            text = f"{head}\n\n{table(results, reads=name == 'table1')}\n"
+            how = " Nothing learned to denoise." if name == "efficiency" and not effort.denoising else ""
+            text = f"{head}{how}\n\n{table(results, reads=name == 'table1')}\n"
             store.write_bytes(str(folder / f"{name}.md"), text.encode())
             typer.echo(f"{name}\n\n{text}")
     pictures = len(read_rows(config.manifest).of_split("train"))
