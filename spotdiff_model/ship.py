@@ -26,6 +26,7 @@ _PLACES = {
     "output_dir",
     "cache_dir",
     "models_root",
+    "report_to",
     "resume_from_checkpoint",
     "push_to_hub",
     "hub_model_id",
