@@ -20,7 +20,8 @@ FREE = {
 }  # fmt: skip
 OTHER = {
     "lr_scheduler": "linear", "mixed_precision": "bf16", "reference": "same", "layers": (0, 1), "experts": False,
-    "project": False, "subject_contrast": "near-identity", "pose_pictures": "poses.json", "encoder_name_or_path": "package:tiny",
+    "project": False, "subject_contrast": "near-identity", "pose_pictures": "poses.json",
+    "encoder_name_or_path": "package:tiny",
 }  # fmt: skip
 
 
