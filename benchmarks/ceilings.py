@@ -48,11 +48,10 @@ def main() -> None:
     factors, console = sample.factors, Console()
     judges = grow_judges()
     images = np.stack([np.asarray(picture) for batch in decoded(sample.images) for picture in batch])
-    read = judges.read_all(images, factors.keypoints)
-    seen: Told = {name: [found.get(name) for found in read] for name in JUDGED}
+    seen = by_attribute(judges.read_all(images, factors.keypoints))
     shots = [render(scene) for scene in track(scenes(factors), "exact renders", console=console)]
-    exact = judges.read_all(np.stack([shot.image for shot in shots]), np.stack([shot.keypoints for shot in shots]))
-    drawn: Told = {name: [found.get(name) for found in exact] for name in JUDGED}
+    exact, keypoints = np.stack([shot.image for shot in shots]), np.stack([shot.keypoints for shot in shots])
+    drawn = by_attribute(judges.read_all(exact, keypoints))
     bank: Told = {name: factors.attributes[name].tolist() for name in JUDGED}
 
     right = Table(
@@ -89,6 +88,11 @@ def scenes(factors: FactorLabels) -> list[Scene]:
         background = sample_scene(_FIRST + int(place)).background
         found.append(dataclasses.replace(sample_scene(_FIRST + int(pose)), identity=identity, background=background))
     return found
+
+
+def by_attribute(read: Sequence[Mapping[str, str]]) -> Told:
+    """What judges have read, attribute by attribute."""
+    return {name: [found.get(name) for found in read] for name in JUDGED}
 
 
 def one_hot(told: Told) -> np.ndarray:
